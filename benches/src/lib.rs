@@ -1,11 +1,11 @@
 //! What the benches have in common: a set with known links, and requests for them.
 
-use clicks::{Ring, RingWriter};
+use clicks::{Ring, RingWriter, TextSeed};
 use hot::{
-    AnswerContext, Capture, ClickClient, Conversation, Counts, ForwardedFor, Policy, Set, Stamp, StoredValue,
-    UnknownCodes, View, answer,
+    AnswerContext, Capture, ClickClient, Conversation, Counts, DomainEntry, Domains, ForwardedFor, Policy,
+    ReadableRules, Set, Stamp, StoredValue, UnknownCodes, View, answer,
 };
-use link::{Code, DomainId, Key, Link, LinkParts, Target};
+use link::{Code, Domain, DomainId, DomainRules, Endings, Key, Link, LinkParts, Target};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -59,6 +59,42 @@ pub fn with_letter(number: u32) -> Vec<u8> {
     format!("GET /%C3%BC{number:06} HTTP/1.1\r\nHost: go.example.com\r\n\r\n").into()
 }
 
+/// A domain that finds codes in any case of letters and with a slash behind them.
+const LENIENT: DomainId = DomainId(7);
+
+/// The key of the link with this number in a domain that finds codes however they are written.
+///
+/// # Panics
+/// Never: every number makes a code.
+pub fn lenient_key(number: u32) -> Key {
+    Key::new(LENIENT, &Code::new(&format!("c{number:06}")).expect("a code"))
+}
+
+/// A request for it as it is stored, bare.
+pub fn lenient(number: u32) -> Vec<u8> {
+    format!("GET /c{number:06} HTTP/1.1\r\nHost: lenient.example\r\n\r\n").into()
+}
+
+/// The same in another case.
+pub fn folded(number: u32) -> Vec<u8> {
+    format!("GET /C{number:06} HTTP/1.1\r\nHost: lenient.example\r\n\r\n").into()
+}
+
+/// The same with a slash behind it.
+pub fn slashed(number: u32) -> Vec<u8> {
+    format!("GET /c{number:06}/ HTTP/1.1\r\nHost: lenient.example\r\n\r\n").into()
+}
+
+/// The table of domains with that one in it.
+fn domains() -> Arc<Domains> {
+    let endings = Endings { trailing_slash: true, punctuation: true };
+    let name = Domain::new("lenient.example").expect("a name");
+    let told = ReadableRules::All(DomainRules { name, fold_case: true, endings, ..DomainRules::default() });
+    let domains = Arc::new(Domains::default());
+    domains.apply(DomainEntry { id: LENIENT, as_of: 1, version: 1, told, record: Arc::default() });
+    domains
+}
+
 /// The same as [`bare`], as a browser sends it.
 pub fn browser(number: u32) -> Vec<u8> {
     let head = include_str!("../../hot/testdata/browser-head.http");
@@ -98,6 +134,11 @@ impl Answerer {
     /// One that notes each click in a ring, as the worker of a usual edge does.
     pub fn noting() -> Self {
         Self { clicks: Some(NotedClicks::new()), ..Self::default() }
+    }
+
+    /// One that knows a domain whose codes are found however they are written.
+    pub fn lenient() -> Self {
+        Self { domains: View::new(domains()), ..Self::default() }
     }
 
     /// The answers to all of `input`: one turn.
@@ -141,7 +182,7 @@ impl NotedClicks {
             (0..Ring::memory_bytes(RING_BYTES) / 8).map(|_| AtomicU64::new(0)).collect();
         let ring = Ring::over(&memory).expect("a power of two");
         ring.begin([1, 1], 1);
-        let writer = RingWriter::new(ring);
+        let writer = RingWriter::new(ring, TextSeed::new(0x0123_4567_89ab_cdef, 0x0f1e_2d3c_4b5a_6978));
         Self { memory, writer, unknown: UnknownCodes::default() }
     }
 

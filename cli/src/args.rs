@@ -9,10 +9,11 @@ mod links;
 mod moments;
 mod named;
 mod tags;
+mod tail;
 mod targets;
 mod values;
 
-pub use self::clicks::{ClickArgs, ClickBy, ClickOutput, Clicks, DeletedClicks};
+pub use self::clicks::{ClickArgs, ClickBy, ClickFilters, ClickOutput, Clicks, DeletedClicks};
 pub use copies::{Backup, CopiedStore, StoreRestore};
 pub use domains::{DomainCommand, DomainFields, DomainWrite};
 pub use files::{Conform, Export, ExportFormat, Format, Import, ReadArgs};
@@ -21,11 +22,14 @@ pub use links::{Ack, ExistingLink, Explain, LinkCommand, Restore, Update};
 pub use moments::FlagTime;
 pub use named::{AddressedCode, named};
 pub use tags::TagCommand;
+pub use tail::Tail;
 pub use targets::TargetCommand;
 pub use values::OwnFile;
 
 use moments::{moment, past_moment};
-use values::{base_url, control_url, domain, front, idle, listener, server_url, size, store, time};
+use values::{
+    base_url, control_url, domain, front, idle, listener, receiver_url, server_url, size, store, time,
+};
 
 use crate::fault::CommandFault;
 use crate::log::LogForm;
@@ -112,6 +116,8 @@ pub enum Command {
     Certs(Certs),
     /// Asks an admin listener whether linkr is ready: exit status 0 or 1
     Healthcheck(Healthcheck),
+    /// Shows what an edge answers while it answers it, or its last slow answers with what came before
+    Tail(Tail),
     /// Checks or prints the settings
     Config {
         /// What to do with the settings.
@@ -298,6 +304,15 @@ pub struct ControlArgs {
     pub cors_origins: Vec<String>,
 }
 
+/// Where traces go.
+#[derive(Args, Clone)]
+pub struct TraceArgs {
+    /// The receiver of traces, by OTLP over gRPC: http://HOST:PORT or https://HOST:PORT, usually port 4317 [default: none;
+    /// linkr tail --slow shows those of an edge all the same]
+    #[arg(long, env = "LINKR_OTLP", value_name = "URL", value_parser = receiver_url)]
+    pub otlp: Option<String>,
+}
+
 /// How a server keeps its log.
 #[derive(Args, Clone, Copy)]
 pub struct LogArgs {
@@ -365,6 +380,9 @@ pub struct Up {
     /// What is noted of clicks.
     #[command(flatten)]
     pub clicks: ClickArgs,
+    /// The traces.
+    #[command(flatten)]
+    pub traces: TraceArgs,
     /// The log.
     #[command(flatten)]
     pub log: LogArgs,
@@ -413,6 +431,9 @@ pub struct Edge {
     /// What is noted of clicks.
     #[command(flatten)]
     pub clicks: ClickArgs,
+    /// The traces.
+    #[command(flatten)]
+    pub traces: TraceArgs,
     /// The log.
     #[command(flatten)]
     pub log: LogArgs,
@@ -439,6 +460,9 @@ pub struct Control {
     /// Where a copy is kept for the edges.
     #[command(flatten)]
     pub redis: RedisArgs,
+    /// The traces.
+    #[command(flatten)]
+    pub traces: TraceArgs,
     /// The log.
     #[command(flatten)]
     pub log: LogArgs,

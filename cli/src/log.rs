@@ -66,11 +66,11 @@ pub enum LogForm {
     Json,
 }
 
-/// Takes up stdout, stderr, the log and panics, once for the process.
+/// Takes up stdout, stderr, the log and panics, once for the process, and the spans for `traces`.
 ///
 /// # Errors
 /// The filter is none, or there is no thread to be had.
-pub fn start(form: LogForm) -> Result<(), CommandFault> {
+pub fn start(form: LogForm, traces: Option<&control::Traces>) -> Result<(), CommandFault> {
     let filter = filter()?;
     let colours = form == LogForm::Text && std::io::stderr().is_terminal();
     let cannot = |fault: std::io::Error| CommandFault::new(format_args!("cannot start the log: {fault}"));
@@ -83,7 +83,8 @@ pub fn start(form: LogForm) -> Result<(), CommandFault> {
         stderr: Queue::start("log", stderr, move |lost| line::lost(form, colours, lost)).map_err(cannot)?,
     };
     if STREAMS.set(streams).is_ok() {
-        tracing_subscriber::registry().with(filter).with(LineLayer { form, colours }).init();
+        let spans = traces.map(control::Traces::layer);
+        tracing_subscriber::registry().with(filter).with(LineLayer { form, colours }).with(spans).init();
         std::panic::set_hook(Box::new(panicked));
     }
     Ok(())
@@ -180,7 +181,8 @@ struct LineLayer {
 
 impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for LineLayer {
     fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, context: Context<'_, S>) {
-        let Some(span) = context.span(id) else { return };
+        // Those for traces are no words of the log.
+        let Some(span) = context.span(id).filter(|span| span.name() == "request") else { return };
         let mut fields = EventFields::default();
         attributes.record(&mut fields);
         span.extensions_mut().insert(fields);

@@ -15,6 +15,7 @@ mod out;
 mod secret;
 mod serve;
 mod settings;
+mod tail;
 
 use args::{Command, ConfigCommand, FeedCommand};
 use clap::CommandFactory;
@@ -40,15 +41,16 @@ fn main() -> ExitCode {
 }
 
 fn run(command: Command) -> Result<(), CommandFault> {
+    let traces = serve::traces(&command)?;
     if let Some(form) = serve::log_form(&command) {
-        log::start(form)?; // before anything is said: a server waits for no reader
+        log::start(form, traces.as_ref())?; // before anything is said: a server waits for no reader
     }
     line::warn();
     serve::check(&command)?;
     match command {
-        Command::Up(args) => serve::up(args),
+        Command::Up(args) => serve::up(args, traces),
         Command::Edge(args) => serve::edge(args),
-        Command::Control(args) => serve::control(args),
+        Command::Control(args) => serve::control(args, traces),
         Command::Link { command } => client::run(client::links(command)),
         Command::Tag { command } => client::run(client::tags(command)),
         Command::Domain { command } => client::run(client::domains(command)),
@@ -66,6 +68,7 @@ fn run(command: Command) -> Result<(), CommandFault> {
         Command::Backup(args) => copies::backup(&args),
         Command::Restore(args) => copies::restore(&args),
         Command::Healthcheck(args) => health::check(&args.admin),
+        Command::Tail(args) => tail::tail(&args),
         Command::Config { command: ConfigCommand::Check } => config::check(),
         Command::Config { command: ConfigCommand::Print } => config::print(),
         Command::Completions { shell } => {

@@ -22,6 +22,7 @@ pub use data::{directory, kept};
 use edge::Address;
 use ending::{Signals, end};
 use proto::client::{Access, KeySource};
+use std::io::IsTerminal;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -35,7 +36,7 @@ const FILES_KEPT_BACK: usize = 2 * exposition::ADMIN_PLACES;
 const LOAD: Duration = Duration::from_secs(5);
 
 /// `linkr up`: both halves in one process. The edge follows over loopback, as it would from another machine.
-pub fn up(args: Up) -> Result<(), CommandFault> {
+pub fn up(args: Up, traces: Option<control::Traces>) -> Result<(), CommandFault> {
     run(async {
         let mut signals = Signals::new()?;
         let redis = edge_redis(&args.redis)?;
@@ -46,7 +47,7 @@ pub fn up(args: Up) -> Result<(), CommandFault> {
         // The edge in this process has a key that ends with it.
         let own = Secret::new();
         let config = control_config(store.clone(), args.back, &args.redis, &args.behind)?;
-        let config = control::Config { own_edge: Some(own.clone()), ..config };
+        let config = control::Config { own_edge: Some(own.clone()), traces, ..config };
         config.check().map_err(CommandFault::new)?;
         let clicks = args.clicks.config(Some(args.data_dir.join("clicks")));
         let checked = edge_config((&args.front, &args.behind), Vec::new(), String::new(), None)?;
@@ -71,7 +72,8 @@ pub fn up(args: Up) -> Result<(), CommandFault> {
         let config = edge_config((&args.front, &args.behind), own_api, host_name(), Some(metrics as _))?;
         let access = Access { key: KeySource::Text(own.reveal().to_owned()), ..Access::default() };
         let control_health = Some(admin::health(control.readiness()));
-        let config = edge::Config { redis, access, clicks, control_health, ..config };
+        let otlp = args.traces.otlp.clone();
+        let config = edge::Config { redis, access, clicks, otlp, control_health, ..config };
         let edge = edge::start(config, given).map_err(CommandFault::new);
         let edge = match edge {
             Ok(edge) => edge,
@@ -88,8 +90,9 @@ pub fn up(args: Up) -> Result<(), CommandFault> {
             edge
         });
         let edge = edge.await.map_err(|fault| CommandFault::new(format_args!("cannot start: {fault}")))?;
+        let page = page_line(&control, tls, data::own_key(&args.data_dir).filter(|_| !insecure));
         announce(&format!(
-            "store    {}\n{}\n{}\n\ntry      {} link create https://example.com --code hello{}\nthen     \
+            "store    {}\n{}\n{}\n{page}\n\ntry      {} link create https://example.com --code hello{}\nthen     \
              curl -i {}/hello",
             control.store_name(),
             edge_lines(&edge),
@@ -124,7 +127,8 @@ pub fn edge(args: Edge) -> Result<(), CommandFault> {
         let upgrade = args.upgrade;
         let clicks = args.clicks.config(snapshot.as_deref().map(ClickArgs::beside));
         let counts_none = clicks.is_none();
-        let config = edge::Config { unpinned, snapshot, redis, access, clicks, ..config };
+        let otlp = args.traces.otlp;
+        let config = edge::Config { unpinned, snapshot, redis, access, clicks, otlp, ..config };
         let given = given_sockets()?;
         let edge = match upgrade {
             true => upgrade::take_over(config, given, &mut signals).await?,
@@ -155,7 +159,7 @@ pub fn edge(args: Edge) -> Result<(), CommandFault> {
 }
 
 /// `linkr control`.
-pub fn control(args: Control) -> Result<(), CommandFault> {
+pub fn control(args: Control, traces: Option<control::Traces>) -> Result<(), CommandFault> {
     let store = data::store(&args.kept)?;
     if let Some(ControlCommand::MintKey(mint)) = &args.command {
         let store = store.open().map_err(CommandFault::new)?;
@@ -175,6 +179,7 @@ pub fn control(args: Control) -> Result<(), CommandFault> {
         let mut signals = Signals::new()?;
         let tls = args.back.api_tls_cert.is_some();
         let config = control_config(store, args.back, &args.redis, &args.behind)?;
+        let config = control::Config { traces, ..config };
         config.check().map_err(CommandFault::new)?;
         let mut given = given_sockets()?;
         let admin = admin::bind(args.admin, given.take_one("--admin", args.admin)).await?;
@@ -196,6 +201,20 @@ pub fn control(args: Control) -> Result<(), CommandFault> {
         stopped(signal);
         Ok(())
     })
+}
+
+/// The spans of a server that writes, if they have a receiver.
+///
+/// # Errors
+/// One line about the receiver.
+pub fn traces(asked: &Command) -> Result<Option<control::Traces>, CommandFault> {
+    let traces = match asked {
+        Command::Up(up) => &up.traces,
+        Command::Control(control) if control.command.is_none() => &control.traces,
+        _ => return Ok(None),
+    };
+    let traces = traces.otlp.as_deref().map(control::Traces::to).transpose();
+    traces.map_err(|why| CommandFault::new(format_args!("--otlp: {why}")))
 }
 
 /// How a server's log looks; `None`: the command is none.
@@ -281,6 +300,7 @@ fn control_config(
         redis,
         cors_origins,
         trusted_peers: behind.trusted_peers.clone(),
+        traces: None,
     })
 }
 
@@ -322,6 +342,7 @@ fn edge_config(
         files_kept_back,
         more_metrics,
         clicks: None,
+        otlp: None,
         control_health: None,
     })
 }
@@ -409,6 +430,18 @@ fn asked_at(listen: &[Address]) -> String {
             Some(Address::File(path)) => format!("--unix-socket {} http://localhost", path.display()),
             _ => String::new(),
         },
+    }
+}
+
+/// Where the pages are. A terminal is shown an address that signs in, once: nobody else sees that.
+fn page_line(control: &control::ControlServer, tls: bool, key: Option<String>) -> String {
+    let base = format!("http{}://{}", if tls { "s" } else { "" }, reachable(control.api()));
+    match key.filter(|_| std::io::stdout().is_terminal()) {
+        Some(key) => format!(
+            "page     {base}{}  (signs in once, for ten minutes)",
+            control.sign_in_tickets().path(&key)
+        ),
+        None => format!("page     {base}/ui"),
     }
 }
 

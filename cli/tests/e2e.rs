@@ -2,6 +2,8 @@
 
 #[path = "e2e/acknowledged.rs"]
 mod acknowledged;
+#[path = "e2e/alerts.rs"]
+mod alerts;
 #[path = "e2e/bad_input.rs"]
 mod bad_input;
 #[path = "e2e/balancers.rs"]
@@ -58,8 +60,12 @@ mod log;
 mod metrics;
 #[path = "e2e/moving.rs"]
 mod moving;
+#[path = "e2e/pages.rs"]
+mod pages;
 #[path = "e2e/postgres.rs"]
 mod postgres;
+#[path = "e2e/prometheus.rs"]
+mod prometheus;
 #[path = "e2e/propagation.rs"]
 mod propagation;
 #[path = "e2e/real_map.rs"]
@@ -94,6 +100,8 @@ mod switchover;
 mod targets;
 #[path = "e2e/tls.rs"]
 mod tls;
+#[path = "e2e/traces.rs"]
+mod traces;
 #[path = "e2e/units.rs"]
 mod units;
 #[path = "e2e/words.rs"]

@@ -84,7 +84,7 @@ pub struct UnknownCode {
 /// The text of an agent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AgentText {
-    /// What stands for it in clicks.
+    /// Its [hash](crate::hash), which stands for it in clicks.
     pub hash: u64,
     /// The text, at most [`MAX_TEXT`] bytes.
     pub text: String,

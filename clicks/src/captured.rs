@@ -13,7 +13,8 @@ pub struct Captured {
     pub uid: Seq,
     /// The version of the link that was answered with: the seq of its last change.
     pub version: Seq,
-    /// Hash of the agent, whose text stands in a record of its own where it is new; 0: there is none.
+    /// The [number](crate::TextSeed::number) of the agent, whose text stands in a record of its own where it is new; 0: there is
+    /// none.
     pub agent: u64,
     /// The same of the referrer's host.
     pub referrer: u64,

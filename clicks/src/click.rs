@@ -35,7 +35,8 @@ pub struct Click {
     pub language: Language,
     /// Who, for one day and one domain; 0: not known, or not wanted.
     pub visitor: u64,
-    /// The hash under which the dictionary of agents has the whole text; 0: none was given.
+    /// The [hash](crate::hash) under which the dictionary of agents has the whole text; 0: none was given. Of one whose text an
+    /// edge had lost it is a number that no text has.
     pub agent: u64,
 }
 

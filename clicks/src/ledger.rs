@@ -70,11 +70,21 @@ pub struct Hole {
 }
 
 impl Hole {
-    /// How many clicks are missing.
+    /// How many clicks are missing, if the edge is believed.
     pub fn count(self) -> u64 {
         self.last_no - self.first_no + 1
     }
+
+    /// How many of them an edge can have recorded within so many milliseconds: [`MOST_A_SECOND`]. Anybody who may send batches
+    /// can leave out any number.
+    pub fn possible(self, within: i64) -> u64 {
+        let most = u128::from(within.max(0).unsigned_abs()) * u128::from(MOST_A_SECOND) / 1_000;
+        u128::from(self.count()).min(most) as u64
+    }
 }
+
+/// Clicks that one edge can record in a second: one thread gives them their numbers, and takes half a microsecond for each.
+pub const MOST_A_SECOND: u64 = 2_000_000;
 
 /// Why an offer is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -249,6 +259,15 @@ mod tests {
                 prop_assert!((1..next).all(|no| counts[no as usize] == u32::from(no <= until)));
             }
         }
+    }
+
+    #[test]
+    fn a_hole_is_believed_as_far_as_an_edge_can_have_recorded_so_many() {
+        let of = |last_no| Hole { first_no: 5, last_no };
+        assert_eq!((of(5).possible(0), of(5).possible(-9), of(5).possible(1)), (0, 0, 1));
+        assert_eq!(of(1_000).possible(60_000), 996);
+        assert_eq!(of(MAX_NO).possible(60_000), 60 * MOST_A_SECOND);
+        assert_eq!(of(MAX_NO).possible(i64::MAX), MAX_NO - 4);
     }
 
     /// Two copies of one folder each make a fifth batch.

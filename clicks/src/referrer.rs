@@ -50,17 +50,17 @@ impl Referrers {
         }
     }
 
-    /// The name for the referrer with this hash (0: there is none), whose host, as it was sent, is what `text` gives.
+    /// The name for the referrer with this number (0: there is none), whose host, as it was sent, is what `text` gives.
     pub(crate) fn name<'a>(
         &mut self,
-        hash: u64,
+        number: u64,
         text: impl FnOnce() -> Option<&'a [u8]>,
         now: i64,
     ) -> Arc<str> {
-        if hash == 0 {
+        if number == 0 {
             return self.none.clone();
         }
-        if let Some(name) = self.seen.get(hash) {
+        if let Some(name) = self.seen.get(number) {
             return name.clone();
         }
         let Some(text) = text() else { return self.other.clone() };
@@ -75,7 +75,7 @@ impl Referrers {
                 None => return self.other.clone(),
             },
         };
-        self.seen.put(hash, name.clone());
+        self.seen.put(number, name.clone());
         name
     }
 

@@ -7,7 +7,7 @@
 //!          32 taken: written by the reader
 //! record   kind u8 · tag u8 · length in words u16 · a number u32, then its words:
 //!          click    the number is where its answer ends in its turn · ten words of `Captured`
-//!          text     the number is its bytes · hash · the text, zeros up to a whole word
+//!          text     the number is its bytes · the number of the text · the text, zeros up to a whole word
 //!          padding  up to the end of the memory: no record wraps
 //! ```
 //!
@@ -16,13 +16,14 @@
 //! What is before `taken` is in the spool, and kept only for its texts: no click behind `taken` needs a text before `head`.
 
 mod reader;
+mod texts;
 mod turns;
 mod writer;
 
 use crate::{Captured, CapturedFlags};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-pub use reader::{RingReader, RingRecord};
+pub use reader::RingReader;
 pub use turns::RingTurn;
 pub use writer::RingWriter;
 

@@ -192,6 +192,25 @@ impl Rollup {
         self.fresh += other.entries.len();
     }
 
+    /// Takes away what `other` counts. What of it was not here is left in `other`. A tuple that is kept
+    /// [without its details](MAX_WHOLE) is taken from there.
+    pub fn take_away(&mut self, other: &mut Self) {
+        self.settle();
+        other.settle();
+        for entry in &mut other.entries {
+            for tuple in [entry.tuple, entry.tuple.coarse()] {
+                if let Ok(at) = self.entries.binary_search_by_key(&tuple, |own| own.tuple) {
+                    let gone = entry.count.min(self.entries[at].count);
+                    self.entries[at].count -= gone;
+                    entry.count -= gone;
+                }
+            }
+        }
+        for entries in [&mut self.entries, &mut other.entries] {
+            entries.retain(|entry| entry.count > 0);
+        }
+    }
+
     /// How many clicks there are.
     pub fn total(&self) -> u64 {
         self.entries.iter().fold(0, |sum, entry| sum.saturating_add(entry.count))
@@ -386,6 +405,22 @@ pub(crate) mod tests {
 
     fn counts() -> impl Strategy<Value = u64> {
         prop_oneof![5 => Just(1u64), 3 => 1u64..300, 1 => 1u64..=u64::MAX / 1024]
+    }
+
+    #[test]
+    fn what_is_taken_away_is_what_was_added_and_the_rest_is_told() {
+        let tuple = |browser, referrer| Tuple([0, 1, browser, 3, 1, referrer, 5]);
+        let of = |counts: &[(Tuple, u64)]| {
+            let mut rollup = Rollup::default();
+            counts.iter().for_each(|(tuple, count)| rollup.add_tuple(*tuple, *count));
+            rollup
+        };
+        let coarse = tuple(9, 9).coarse();
+        let mut whole = of(&[(tuple(2, 2), 5), (tuple(3, 2), 1), (coarse, 4)]);
+        let mut less = of(&[(tuple(2, 2), 2), (tuple(3, 2), 1), (tuple(7, 8), 3), (tuple(8, 8), 2)]);
+        whole.take_away(&mut less);
+        assert_eq!(whole, of(&[(tuple(2, 2), 3)]));
+        assert_eq!(less, of(&[(tuple(8, 8), 1)]), "more than was there");
     }
 
     proptest! {

@@ -8,11 +8,14 @@
 //! ever missing.
 
 mod frame;
+mod plans;
 #[cfg(test)]
 mod tests;
 
 use link::rule::{Rule, off};
 use std::collections::VecDeque;
+
+pub use plans::DropPlan;
 
 pub use frame::{
     Acked, Begin, ChunkHead, ChunkSize, Frame, LossCounts, ReadFrame, RingPlace, Seal, Standing, TornFrame,
@@ -22,6 +25,9 @@ pub use frame::{
 /// Bounds of a group, well below those of a batch: it becomes one.
 const GROUP_CLICKS: u64 = 32_768;
 const GROUP_SIZE: ChunkSize = ChunkSize { bytes: 3 * 1024 * 1024, notes: 12_288 };
+
+/// An end that is not known.
+const ANYWHERE: u64 = u64::MAX;
 
 /// Where a frame begins.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -41,6 +47,9 @@ pub struct NumberRange {
     pub last_no: u64,
     /// Where the first of their chunks is, or something before it in the same file.
     pub from: FilePlace,
+    /// Where the last of them ends in that file, as far as is known: a chunk without a number is told by nothing else from the
+    /// ones beside it.
+    pub end: u64,
 }
 
 /// A batch to send now.
@@ -49,7 +58,7 @@ pub struct Offering {
     /// Which.
     pub seal: Seal,
     /// Where its chunks are.
-    pub from: FilePlace,
+    pub range: NumberRange,
     /// Those that control lacks before it are not on this disk any more.
     pub first: bool,
 }
@@ -63,22 +72,9 @@ pub enum AnswerEffect {
     Back,
     /// It still wants what was just offered.
     Again,
-    /// It has batches under this spool's name that this disk knows nothing of: the disk was put back to an earlier state.
-    /// The spool's numbers must not be used any more.
+    /// It has batches of this spool that this disk knows nothing of: the disk was put back to an earlier state. See
+    /// [`Spool::catch_up`].
     Beyond,
-}
-
-/// What to write so that older clicks can go.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DropPlan {
-    /// The file that they are in.
-    pub file: u32,
-    /// It can go then. Otherwise other clicks are in it, apart from these: they are planned next.
-    pub goes: bool,
-    /// The chunks that go, by where they are; together they have no hole.
-    pub ranges: Vec<NumberRange>,
-    /// Of their numbers, those that are lost already.
-    pub lost: LossCounts,
 }
 
 /// A file of the spool.
@@ -108,6 +104,8 @@ struct Group {
 struct SealedBatch {
     seal: Seal,
     from: FilePlace,
+    /// See [`NumberRange::end`].
+    end: u64,
     /// All its chunks are in that file.
     whole: bool,
 }
@@ -116,7 +114,6 @@ struct SealedBatch {
 #[derive(Clone, Debug, Default)]
 pub struct Spool {
     id: u64,
-    closed: bool,
     standing: Standing,
     files: VecDeque<SpoolFile>,
     /// Not made up into batches yet, in the order of their numbers.
@@ -145,18 +142,6 @@ impl Spool {
         Self { id: begin.spool, standing, synced_seq, next, ..Self::default() }
     }
 
-    /// Nothing more is recorded in it: a new spool goes on in its place. What it owes is sent, and it stays for as long as any
-    /// other.
-    pub fn close(&mut self, bytes: u64) {
-        self.grow(bytes, i64::MIN);
-        self.closed = true;
-    }
-
-    /// Whether it is.
-    pub fn is_closed(&self) -> bool {
-        self.closed
-    }
-
     /// Which spool: never that of another edge or of another life of this disk.
     pub fn id(&self) -> u64 {
         self.id
@@ -182,6 +167,15 @@ impl Spool {
         self.files.iter().map(|file| file.bytes).sum()
     }
 
+    /// Bytes in files from the first on that has something control lacks: what cannot go without a loss.
+    pub fn owed_bytes(&self) -> u64 {
+        let acked = self.standing.acked.seq;
+        let on_their_way = self.sealed.iter().rev().take_while(|batch| batch.seal.seq > acked);
+        let needed = self.groups.iter().map(|group| group.range.from.file);
+        let Some(first) = needed.chain(on_their_way.map(|batch| batch.from.file)).min() else { return 0 };
+        self.files.iter().filter(|file| file.number >= first).map(|file| file.bytes).sum()
+    }
+
     /// Clicks that control has in a batch.
     pub fn acknowledged(&self) -> u64 {
         let acked = &self.standing.acked;
@@ -205,7 +199,7 @@ impl Spool {
         self.owes().then_some(self.standing.acked.until)
     }
 
-    /// A new file begins. It begins with [`Begin`], [`Spool::unacked`], and [`Frame::Closed`] if it is; they are so many bytes.
+    /// A new file begins. It begins with [`Begin`] and [`Spool::unacked`]; they are so many bytes.
     pub fn begin_file(&mut self, number: u32, bytes: u64) {
         self.groups.iter_mut().for_each(|group| group.full = true);
         self.files.push_back(SpoolFile { number, bytes, until: self.standing.acked.until });
@@ -229,7 +223,8 @@ impl Spool {
         let (first_no, last_no) = (head.first_no, head.last_no);
         let goes_on = first_no > standing.last_no;
         standing.last_no = standing.last_no.max(last_no);
-        let range = NumberRange { first_no, last_no, from };
+        let end = from.offset + bytes;
+        let range = NumberRange { first_no, last_no, from, end };
         let group = Group { range, lost: head.lost, size: head.size, until: head.until, full: !goes_on };
         if goes_on {
             match self.groups.back_mut().filter(|last| last.takes(&group)) {
@@ -237,7 +232,7 @@ impl Spool {
                 None => self.groups.push_back(group),
             }
         } else if let Some(batch) = self.sealed.iter_mut().find(|batch| batch.is_of(first_no, last_no)) {
-            (batch.from, batch.whole) = (from, true);
+            (batch.from, batch.end, batch.whole) = (from, end, true);
             batch.seal.lost.remove(head.replaced);
             batch.seal.lost.add(head.lost);
         } else {
@@ -279,7 +274,7 @@ impl Spool {
         if seal.seq <= acked {
             return;
         }
-        let mut batch = SealedBatch { seal, from: FilePlace::default(), whole: false };
+        let mut batch = SealedBatch { seal, from: FilePlace::default(), end: ANYWHERE, whole: false };
         while let Some(group) = self.groups.front_mut() {
             let range = group.range;
             if range.first_no > seal.last_no && !batch.is_of(range.first_no, range.last_no) {
@@ -287,11 +282,15 @@ impl Spool {
             }
             batch.from = range.from;
             batch.whole = batch.is_of(range.first_no, range.last_no);
+            batch.end = if batch.whole { range.end } else { ANYWHERE };
             if range.last_no > seal.last_no {
                 group.range.first_no = seal.last_no + 1;
                 break;
             }
             self.groups.pop_front();
+            if batch.whole {
+                break; // one without a number may follow, which is no part of it
+            }
         }
         self.sealed.push_back(batch);
         self.standing.last_seq = self.standing.last_seq.max(seal.seq);
@@ -315,7 +314,7 @@ impl Spool {
         let oldest =
             self.sealed.iter().find(|batch| batch.whole).is_none_or(|own| own.seal.seq == batch.seal.seq);
         let first = batch.seal.seq > self.next && (self.is_told || oldest);
-        on_disk.then_some(Offering { seal: batch.seal, from: batch.from, first })
+        on_disk.then_some(Offering { seal: batch.seal, range: batch.range(), first })
     }
 
     /// What control says to the batch `seq`: it has all up to `acked`, or wants `want` (0: none).
@@ -333,6 +332,25 @@ impl Spool {
         }
         (self.next, self.is_told) = (want, true);
         AnswerEffect::Back
+    }
+
+    /// Control has this spool up to the batch `seq` and the number `no`, which is more than this disk knows of. Only one process
+    /// ever records into a spool, so the numbers that both have are the same clicks: those are not sent again, and what is
+    /// behind them goes on. `false`: what control says does not fit to what it was sent before, and nothing has changed.
+    pub fn catch_up(&mut self, seq: u64, no: u64) -> bool {
+        let sent = self.sealed.back().map_or(0, |batch| batch.seal.last_no).max(self.standing.acked.no);
+        if seq <= self.standing.last_seq || no < sent {
+            return false;
+        }
+        self.acknowledge(seq);
+        let mut acked = Acked { seq, no, ..self.standing.acked };
+        for group in self.groups.iter().take_while(|group| group.range.last_no <= no) {
+            acked.lost.add(group.lost);
+            acked.until = group.until;
+        }
+        self.take_acked(&acked);
+        (self.synced_seq, self.is_told) = (self.standing.last_seq, true);
+        true
     }
 
     /// What control has was written as a [`Frame::Acked`], in so many bytes.
@@ -382,82 +400,6 @@ impl Spool {
         newest.any(|batch| batch.from.file == file)
     }
 
-    /// What to write so that the oldest clicks that control lacks can go with their file. `None`: there is no such file beside
-    /// that with the batch which is on its way, and that which is written.
-    pub fn plan_drop(&self) -> Option<DropPlan> {
-        let written = self.files.len().saturating_sub(1);
-        let has_groups = |file: u32| self.groups.iter().any(|group| group.range.from.file == file);
-        let mut files = self.files.iter().take(written).map(|file| file.number);
-        let file = files.find(|file| has_groups(*file) && !self.is_on_its_way(*file))?;
-        let mut first = self.groups.iter().position(|group| group.range.from.file == file)?;
-        // Losses before it become one with its own.
-        while let Some(before) = first.checked_sub(1).and_then(|at| self.groups.get(at)) {
-            if !before.is_lost() || before.range.last_no + 1 != self.groups[first].range.first_no {
-                break;
-            }
-            first -= 1;
-        }
-        let mut plan = DropPlan { file, goes: false, ranges: Vec::new(), lost: LossCounts::default() };
-        for group in self.groups.iter().skip(first) {
-            let follows = plan.ranges.last().is_none_or(|last| last.last_no + 1 == group.range.first_no);
-            if !follows || !(group.is_lost() || group.range.from.file == file) {
-                break;
-            }
-            plan.lost.add(group.lost);
-            plan.ranges.push(group.range);
-        }
-        let stays = |range: &NumberRange| range.from.file == file && range.last_no >= range.first_no;
-        let behind = first + plan.ranges.len();
-        plan.goes = !self.groups.iter().skip(behind).any(|group| stays(&group.range));
-        Some(plan)
-    }
-
-    /// Numbers that were given out and whose chunks are not all there: what is left of them and a loss have to be written as
-    /// one chunk of exactly these numbers. Looked for behind a replay.
-    pub fn plan_repair(&self) -> Option<NumberRange> {
-        let acked = &self.standing.acked;
-        let mut expected = acked.no + 1;
-        let unacked = self.sealed.partition_point(|batch| batch.seal.seq <= acked.seq);
-        for batch in self.sealed.range(unacked..) {
-            if !batch.whole {
-                let Seal { first_no, last_no, .. } = batch.seal;
-                return Some(NumberRange { first_no, last_no, from: FilePlace::default() });
-            }
-            expected = batch.seal.last_no + 1;
-        }
-        let end = self.next_no();
-        let starts = self.groups.iter().map(|group| (group.range.first_no, group.range.last_no));
-        for (first_no, last_no) in starts.chain([(end, end)]) {
-            if first_no > expected {
-                let from = FilePlace::default();
-                return Some(NumberRange { first_no: expected, last_no: first_no - 1, from });
-            }
-            expected = last_no + 1;
-        }
-        None
-    }
-
-    /// Of the numbers of a [repair](Self::plan_repair), those that were lost before: a file told of them which is not there, or of
-    /// which a part is not.
-    pub fn lost_before_repair(&self, range: &NumberRange) -> LossCounts {
-        if let Some(batch) = self.sealed.iter().rev().find(|batch| batch.is_of(range.first_no, range.last_no))
-        {
-            return batch.seal.lost;
-        }
-        let mut lost = self.standing.lost;
-        lost.remove(self.standing.acked.lost);
-        let unacked = self.sealed.partition_point(|batch| batch.seal.seq <= self.standing.acked.seq);
-        self.sealed.range(unacked..).for_each(|batch| lost.remove(batch.seal.lost));
-        self.groups.iter().for_each(|group| lost.remove(group.lost));
-        lost
-    }
-
-    /// Chunks without a click in such a file: nobody is told that they are gone.
-    pub fn drop_empty(&mut self, file: u32) {
-        let is_empty = |range: &NumberRange| range.last_no < range.first_no;
-        self.groups.retain(|group| group.range.from.file != file || !is_empty(&group.range));
-    }
-
     /// A file is gone.
     pub fn forget(&mut self, file: u32) {
         self.files.retain(|own| own.number != file);
@@ -474,7 +416,7 @@ impl Spool {
             }
             Frame::Chunk(head, _) => self.chunk(&head, from, bytes),
             Frame::Seal(seal) => self.seal(seal, bytes),
-            Frame::Closed => self.close(bytes),
+            Frame::Closed => self.grow(bytes, i64::MIN),
             Frame::Acked(acked) => {
                 self.grow(bytes, i64::MIN);
                 self.take_acked(&acked);
@@ -492,10 +434,11 @@ impl Spool {
 
     /// The beginning of a file says what was true: what stands in the file before beyond that was never relied on.
     fn go_back_to(&mut self, standing: &Standing) {
-        let last_no = standing.last_no;
+        let (last_no, mut cut) = (standing.last_no, false);
         while let Some(group) = self.groups.back_mut().filter(|group| group.range.last_no > last_no) {
             if group.range.first_no <= last_no {
                 group.range.last_no = last_no;
+                cut = true;
             } else {
                 self.groups.pop_back();
             }
@@ -505,15 +448,31 @@ impl Spool {
         }
         self.standing = Standing { acked: self.standing.acked, ..standing.clone() };
         self.take_acked(&standing.acked);
+        // What was lost behind the cut is not lost of what is left: that is what nothing else tells of all that was lost.
+        let own = self.groups.back_mut().filter(|group| cut && group.range.last_no == last_no);
+        if let Some(mut lost) = own.map(|group| std::mem::take(&mut group.lost)) {
+            let mut behind = lost;
+            behind.remove(self.untold());
+            lost.remove(behind);
+            self.groups.back_mut().into_iter().for_each(|group| group.lost = lost);
+        }
     }
 
     fn take_acked(&mut self, acked: &Acked) {
-        if acked.seq < self.standing.acked.seq {
+        let standing = &mut self.standing;
+        if acked.seq < standing.acked.seq {
             return;
         }
-        self.standing.acked = *acked;
+        standing.acked = *acked;
+        // Control may have more than this disk: see `catch_up`.
+        standing.last_seq = standing.last_seq.max(acked.seq);
+        standing.last_no = standing.last_no.max(acked.no);
         self.next = acked.seq + 1;
-        while self.groups.front().is_some_and(|group| group.range.last_no <= acked.no) {
+        while let Some(group) = self.groups.front_mut().filter(|group| group.range.first_no <= acked.no) {
+            if group.range.last_no > acked.no {
+                group.range.first_no = acked.no + 1;
+                break;
+            }
             self.groups.pop_front();
         }
     }
@@ -529,7 +488,7 @@ impl Spool {
 impl Group {
     /// Whether that which follows becomes part of the same batch.
     fn takes(&self, next: &Self) -> bool {
-        let NumberRange { first_no, last_no, from } = self.range;
+        let NumberRange { first_no, last_no, from, end: _ } = self.range;
         let clicks =
             (next.range.last_no + 1).saturating_sub(first_no + self.lost.total() + next.lost.total());
         !self.full
@@ -541,7 +500,7 @@ impl Group {
     }
 
     fn take(&mut self, next: &Self) {
-        self.range.last_no = next.range.last_no;
+        (self.range.last_no, self.range.end) = (next.range.last_no, next.range.end);
         self.lost.add(next.lost);
         self.size.bytes += next.size.bytes;
         self.size.notes += next.size.notes;
@@ -555,6 +514,11 @@ impl Group {
 }
 
 impl SealedBatch {
+    fn range(&self) -> NumberRange {
+        let Seal { first_no, last_no, .. } = self.seal;
+        NumberRange { first_no, last_no, from: self.from, end: self.end }
+    }
+
     fn is_of(&self, first_no: u64, last_no: u64) -> bool {
         self.seal.first_no == first_no && self.seal.last_no == last_no
     }

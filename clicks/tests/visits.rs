@@ -131,7 +131,7 @@ fn real_visits_are_what_their_fields_say() {
     for (at, visit) in (0..).zip(&visits) {
         let captured = captured(visit, at, &mut numbers);
         let Classified::Click(click) =
-            classifier.click(&captured, &numbers, 0, Country::default(), Stats::Counts)
+            classifier.click(&captured, &numbers, |_| 0, Country::default(), Stats::Counts)
         else {
             panic!("a total of a domain that has statistics")
         };

@@ -32,6 +32,11 @@ impl Bound {
         self.0.is_some()
     }
 
+    /// The domains that it keeps its caller to; none: all.
+    pub fn domains(&self) -> &[String] {
+        self.0.as_ref().map_or(&[], |bound| &bound.domains)
+    }
+
     /// The name that all keys with the same first domain are counted under together, wherever one key has a share: of
     /// calls in a second, of calls that last, of lists, of connections. Whoever has a key with keys:admin for some domains
     /// makes more of them, and would multiply his share by them; by sets of domains, too, of which there is no end. `None`:

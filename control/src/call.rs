@@ -1,5 +1,6 @@
 //! What is told of one call when it has ended: one line a write, others on demand. Whoever makes the call is not known here.
 
+use crate::traces;
 use proto::described;
 use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -33,6 +34,7 @@ impl OngoingCall {
     /// A call that begins now, by whoever shows this key.
     pub fn new(method: &'static str, key: Arc<str>) -> Arc<Self> {
         let (began, span, state) = (Instant::now(), tracing::Span::current(), Mutex::default());
+        traces::named(method);
         Arc::new(Self { method, key, began, span, state })
     }
 
@@ -42,7 +44,10 @@ impl OngoingCall {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         match state.code {
             Some(code) => self.tell(code, &state),
-            None => state.streams = true,
+            None => {
+                state.streams = true;
+                traces::streams(&self.span);
+            }
         }
         drop(state);
         answer
@@ -58,6 +63,7 @@ impl OngoingCall {
     }
 
     fn tell(&self, code: &'static str, state: &CallState) {
+        traces::came_to(&self.span, code);
         let (method, key_id, ms) = (self.method, &*self.key, self.began.elapsed().as_secs_f64() * 1e3);
         let ms = (ms * 1e3).round() / 1e3;
         let revision = (!state.revision.is_empty()).then_some(state.revision.as_str());
@@ -96,7 +102,9 @@ pub fn wrote(revision: &str) {
 /// The call of this task brought so many rows.
 pub fn rows(count: usize) {
     let _ = CALL.try_with(|call| {
-        call.state.lock().unwrap_or_else(PoisonError::into_inner).rows += count as u64;
+        let mut state = call.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.rows += count as u64;
+        traces::rows(&call.span, state.rows);
     });
 }
 

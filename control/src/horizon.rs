@@ -4,7 +4,7 @@
 use crate::metrics::ClickNumbers;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use store::clock::unix_ms;
 use store::model::StoreFault;
 use store::port::clicks::EdgeUntil;
@@ -15,6 +15,10 @@ use tokio::sync::watch;
 const PERIOD: Duration = Duration::from_secs(2);
 /// Edges that are known here: more are not looked at.
 const MOST: usize = 4_096;
+/// Processes of one name that are known here.
+const MOST_PROCESSES: usize = 8;
+/// A process that says nothing for so long is none any more: an edge says how it stands several times a second.
+const SILENT: Duration = Duration::from_secs(5);
 
 /// What edges say.
 pub struct Horizon {
@@ -25,10 +29,21 @@ pub struct Horizon {
 
 #[derive(Default)]
 struct HorizonState {
+    /// The processes that speak for an edge, in the order in which they came: as a rule one.
+    speaking: BTreeMap<String, Vec<EdgeVoice>>,
     /// What edges said here since the last exchange; `None`: it has nothing under way and said goodbye.
     heard: BTreeMap<String, Option<i64>>,
     /// What the store had then, of all edges.
     all: BTreeMap<String, i64>,
+}
+
+/// What a process of an edge says.
+struct EdgeVoice {
+    process: u64,
+    until: i64,
+    at: Instant,
+    /// Another one came behind it, and it is still there.
+    is_double: bool,
 }
 
 impl Horizon {
@@ -41,18 +56,39 @@ impl Horizon {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// An edge says that every click that it answered before `until` is acknowledged; 0: it counts none.
-    pub fn heard(&self, edge: &str, until: i64) {
+    /// An edge says that every click that it answered before `until` is acknowledged; 0: it counts none. Where two live processes
+    /// speak for one edge, neither knows of the other's clicks: the earlier time holds.
+    pub fn heard(&self, edge: &str, process: u64, until: i64, now: Instant) {
         let mut state = self.lock();
         let is_known = state.heard.contains_key(edge) || state.all.contains_key(edge);
-        if until > 0 && (is_known || state.all.len().max(state.heard.len()) < MOST) {
-            state.heard.insert(edge.to_owned(), Some(until));
+        if until <= 0 || !(is_known || state.all.len().max(state.heard.len()) < MOST) {
+            return;
+        }
+        let EdgeSaid { least, doubled } = state.speak(edge, process, until, now);
+        state.heard.insert(edge.to_owned(), Some(least));
+        let doubles = state.doubles();
+        drop(state);
+        self.numbers.set_doubles(doubles);
+        if doubled {
+            tracing::warn!(
+                name: "edge_doubled", edge,
+                "two edges say this name: clicks are complete up to the earlier of their times; give each a --name of its own"
+            );
         }
     }
 
-    /// An edge stops, and holds no click that is not acknowledged.
-    pub fn left(&self, edge: &str) {
-        self.lock().heard.insert(edge.to_owned(), None);
+    /// A process of an edge stops, and holds no click that is not acknowledged.
+    pub fn left(&self, edge: &str, process: u64) {
+        let mut state = self.lock();
+        let others = state.speaking.get_mut(edge).and_then(|voices| {
+            voices.retain(|voice| voice.process != process);
+            voices.iter().map(|voice| voice.until).min()
+        });
+        if others.is_none() {
+            state.speaking.remove(edge);
+        }
+        state.heard.insert(edge.to_owned(), others);
+        self.numbers.set_doubles(state.doubles());
     }
 
     /// Every click answered before this time, in Unix milliseconds, is in the store; `None`: no edge has said anything.
@@ -72,6 +108,7 @@ impl Horizon {
         let name = edge.to_owned();
         blocking(&self.store, move |store| store.clicks().forget_edge(&name)).await?;
         let mut state = self.lock();
+        state.speaking.remove(edge);
         state.heard.remove(edge);
         state.all.remove(edge);
         Ok(())
@@ -117,6 +154,37 @@ impl Horizon {
     }
 }
 
+/// What the processes of an edge say together.
+struct EdgeSaid {
+    /// The earliest of their times.
+    least: i64,
+    /// Two of them are alive, as is known since this word.
+    doubled: bool,
+}
+
+impl HorizonState {
+    /// Takes what a process says.
+    fn speak(&mut self, edge: &str, process: u64, until: i64, now: Instant) -> EdgeSaid {
+        let voices = self.speaking.entry(edge.to_owned()).or_default();
+        voices.retain(|voice| voice.process == process || now.saturating_duration_since(voice.at) < SILENT);
+        let at = voices.iter().position(|voice| voice.process == process).unwrap_or_else(|| {
+            voices.truncate(MOST_PROCESSES - 1);
+            voices.push(EdgeVoice { process, until, at: now, is_double: false });
+            voices.len() - 1
+        });
+        // One that came in the place of another is alone; one that is heard behind another that came later is not.
+        let is_double = at + 1 < voices.len();
+        let doubled = is_double && !voices[at].is_double;
+        voices[at] = EdgeVoice { process, until, at: now, is_double };
+        EdgeSaid { least: voices.iter().map(|voice| voice.until).min().unwrap_or(until), doubled }
+    }
+
+    /// How many edges two processes speak for.
+    fn doubles(&self) -> u64 {
+        self.speaking.values().filter(|voices| voices.iter().any(|voice| voice.is_double)).count() as u64
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -128,17 +196,17 @@ mod tests {
 
     #[tokio::test]
     async fn the_slowest_edge_says_up_to_when_it_is_complete() {
-        let horizon = horizon();
+        let (horizon, now) = (horizon(), Instant::now());
         assert_eq!(horizon.until(100), None);
-        horizon.heard("a", 40);
-        horizon.heard("b", 30);
-        horizon.heard("counts-none", 0);
+        horizon.heard("a", 1, 40, now);
+        horizon.heard("b", 2, 30, now);
+        horizon.heard("counts-none", 3, 0, now);
         assert_eq!(horizon.until(100), Some(30));
         horizon.exchange().await.unwrap();
         assert_eq!(horizon.until(100), Some(30), "as another control wrote it, too");
-        horizon.heard("b", 50);
+        horizon.heard("b", 2, 50, now);
         assert_eq!((horizon.until(100), horizon.until(35)), (Some(40), Some(35)));
-        horizon.left("a");
+        horizon.left("a", 1);
         assert_eq!(horizon.until(100), Some(50));
         horizon.exchange().await.unwrap();
         assert_eq!(horizon.until(100), Some(50));
@@ -149,11 +217,33 @@ mod tests {
     /// Its spool is still there, and with it clicks that nobody has counted.
     #[tokio::test]
     async fn an_edge_that_died_holds_it_back() {
-        let horizon = horizon();
-        horizon.heard("dead", 10);
+        let (horizon, now) = (horizon(), Instant::now());
+        horizon.heard("dead", 1, 10, now);
         horizon.exchange().await.unwrap();
-        horizon.heard("a", 90);
+        horizon.heard("a", 2, 90, now);
         horizon.exchange().await.unwrap();
         assert_eq!(horizon.until(100), Some(10));
+    }
+
+    /// Each would write over what the other says.
+    #[tokio::test]
+    async fn of_two_live_edges_with_one_name_the_earlier_time_holds_and_they_are_told() {
+        let (horizon, now) = (horizon(), Instant::now());
+        let doubles = || horizon.numbers.doubles();
+        horizon.heard("a", 1, 40, now);
+        horizon.heard("a", 2, 90, now);
+        assert_eq!((horizon.until(100), doubles()), (Some(40), 0), "the first may be gone");
+        horizon.heard("a", 1, 45, now);
+        horizon.heard("a", 2, 95, now);
+        assert_eq!((horizon.until(100), doubles()), (Some(45), 1));
+        horizon.exchange().await.unwrap();
+        horizon.heard("a", 2, 96, now);
+        assert_eq!(horizon.until(100), Some(45));
+        horizon.left("a", 1);
+        assert_eq!((horizon.until(100), doubles()), (Some(96), 0));
+        // One that was killed, and another process in its place.
+        horizon.heard("b", 1, 50, now);
+        horizon.heard("b", 2, 97, now + SILENT);
+        assert_eq!((horizon.until(100), doubles()), (Some(96), 0));
     }
 }

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use store::clock::unix_ms;
 use store::model::StoreFault;
-use store::port::clicks::{AppendOutcome, Appended};
+use store::port::clicks::{AppendOutcome, Appended, BatchSender, TakenBehindHole};
 use store::port::{Repository, blocking};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 use tokio::time::Instant;
@@ -37,10 +37,8 @@ const HOUR: i64 = 60 * MINUTE;
 
 /// A batch as an edge offers it.
 pub struct OfferedBatch {
-    /// The edge's name, which its key has been held against.
-    pub edge: Arc<str>,
-    /// Whether its key is for this name alone.
-    pub bound: bool,
+    /// Who offers it: the edge's name has been held against its key.
+    pub sender: BatchSender,
     /// Random for each spool.
     pub spool: u64,
     /// What it says of itself.
@@ -66,6 +64,7 @@ struct UnpackedBatch {
 
 /// What is counted of a batch once it is taken.
 struct BatchNumbers {
+    edge: Arc<str>,
     batch: Arc<Batch>,
     clamped: u64,
 }
@@ -146,7 +145,7 @@ fn stopping() -> Fault {
 
 /// The batch in the form that the store takes.
 fn unpacked(offered: OfferedBatch, now: i64) -> Result<UnpackedBatch, Fault> {
-    let OfferedBatch { edge, bound, spool, offer, bytes } = offered;
+    let OfferedBatch { sender, spool, offer, bytes } = offered;
     let mut batch =
         batch::decode(&bytes).map_err(|why| Fault::invalid("batch", format!("cannot be read: {why}")))?;
     if !offer.fits(&batch) {
@@ -159,8 +158,8 @@ fn unpacked(offered: OfferedBatch, now: i64) -> Result<UnpackedBatch, Fault> {
     let clamped = clamp(&mut batch, now);
     let bytes = if clamped > 0 { batch::encode(&batch).into() } else { bytes };
     let batch = Arc::new(batch);
-    let numbers = BatchNumbers { batch: batch.clone(), clamped };
-    Ok(UnpackedBatch { appended: Appended { edge, bound, spool, offer, batch, bytes }, numbers })
+    let numbers = BatchNumbers { edge: sender.edge.clone(), batch: batch.clone(), clamped };
+    Ok(UnpackedBatch { appended: Appended { sender, spool, offer, batch, bytes }, numbers })
 }
 
 /// Moves every time of a batch into the days that clicks are taken of; how many clicks that concerned.
@@ -221,6 +220,7 @@ impl Commits {
             Ok(outcomes) => {
                 for ((numbers, reply, _), outcome) in waiting.into_iter().zip(outcomes) {
                     self.intake.numbers.judged(&outcome, &numbers.batch, numbers.clamped);
+                    tell_hole(&numbers.edge, &outcome);
                     let _ = reply.send(Ok(outcome)); // the edge may have gone
                 }
                 self.intake.numbers.committed();
@@ -234,6 +234,16 @@ impl Commits {
             }
         }
     }
+}
+
+/// Numbers that no edge holds any more are told.
+fn tell_hole(edge: &str, outcome: &AppendOutcome) {
+    let AppendOutcome::TakenBehindHole(TakenBehindHole { told, unbelieved, .. }) = outcome else { return };
+    tracing::warn!(
+        name: "clicks_missing", edge, told, unbelieved,
+        "an edge has left out numbers of clicks that it does not hold any more, as behind a restore of the store: they are told as \
+         lost, but for those beyond what an edge can have recorded in the time"
+    );
 }
 
 #[cfg(test)]
@@ -252,7 +262,8 @@ mod tests {
         let mut batch = Batch::new(1, 1);
         batch.clicks.push(clicks::Click { at, ..raw(0).click });
         let offer = Offer { seq: 1, first_no: 1, last_no: 1, first: false };
-        OfferedBatch { edge: edge.into(), bound: false, spool: 1, offer, bytes: batch::encode(&batch).into() }
+        let sender = BatchSender { edge: edge.into(), key: "".into(), bound: false };
+        OfferedBatch { sender, spool: 1, offer, bytes: batch::encode(&batch).into() }
     }
 
     #[test]
@@ -351,5 +362,39 @@ mod tests {
         assert_eq!(intake.take(offered("a", unix_ms())).await, Ok(AppendOutcome::Taken(1)));
         assert_eq!(*commits.lock().unwrap(), [1, 1]);
         assert_eq!(intake.room.available_permits(), WAITING_BYTES);
+    }
+
+    /// 300 edges of 5 clicks a second each would be 1,500 commits a second if each batch were one.
+    #[tokio::test(start_paused = true)]
+    async fn three_hundred_edges_of_five_clicks_a_second_commit_at_most_twenty_times_a_second() {
+        const SECONDS: u64 = 2;
+        let (store, commits) = noting(false);
+        let (intake, line) = Intake::new(store, Arc::default());
+        let (_end, stop) = watch::channel(false);
+        let running = tokio::spawn(line.run(stop));
+        let began = Instant::now();
+        let edge = |edge: u64| {
+            let intake = intake.clone();
+            tokio::spawn(async move {
+                // Not all at the same moment.
+                tokio::time::sleep(Duration::from_micros(edge * 661)).await;
+                for _ in 0..5 * SECONDS {
+                    let next = Instant::now() + Duration::from_millis(200);
+                    let taken = intake.take(offered(&edge.to_string(), unix_ms())).await;
+                    assert_eq!(taken, Ok(AppendOutcome::Taken(1)));
+                    tokio::time::sleep_until(next).await;
+                }
+            })
+        };
+        let edges: Vec<_> = (0..300).map(edge).collect();
+        for edge in edges {
+            edge.await.unwrap();
+        }
+        let commits = commits.lock().unwrap();
+        assert_eq!(commits.iter().sum::<usize>() as u64, 300 * 5 * SECONDS);
+        let most = began.elapsed().as_millis() / PACE.as_millis() + 1;
+        assert!(commits.len() as u128 <= most, "{} commits in {:?}", commits.len(), began.elapsed());
+        assert!(began.elapsed() < Duration::from_secs(2 * SECONDS), "{:?}: they wait", began.elapsed());
+        running.abort();
     }
 }

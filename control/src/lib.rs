@@ -32,6 +32,7 @@ mod sessions;
 mod stack;
 mod sweep;
 mod tail;
+mod traces;
 mod transport;
 mod upkeep;
 mod watched_store;
@@ -47,3 +48,4 @@ pub use server::{
     take,
 };
 pub use service::BaseUrl;
+pub use traces::{CallTrace, Traces};

@@ -5,8 +5,9 @@ mod redis;
 mod store;
 mod timings;
 
+use crate::traces::{CallTrace, Traces};
 use ::store::model::StoreStanding;
-use exposition::{Collector, Encoder, Families};
+use exposition::{Collector, Encoder, Exemplar, Families};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
@@ -36,9 +37,16 @@ pub struct Metrics {
     pub(crate) clicks: Arc<ClickNumbers>,
     /// What the relay to Redis counts.
     pub(crate) relay: RedisNumbers,
+    /// The traces of this process, if they have a receiver.
+    pub(crate) traces: Option<Traces>,
 }
 
 impl Metrics {
+    /// None yet, and these traces.
+    pub(crate) fn with(traces: Option<Traces>) -> Self {
+        Self { traces, ..Self::default() }
+    }
+
     /// A call was answered. Both labels come from the program, never from a caller.
     pub(crate) fn count(&self, method: &'static str, code: &'static str) {
         let mut requests = self.requests.lock().unwrap_or_else(PoisonError::into_inner);
@@ -86,6 +94,13 @@ impl Metrics {
     }
 }
 
+fn exemplar(call: &CallTrace) -> Exemplar {
+    Exemplar { trace_id: u128::from_be_bytes(call.trace), value: call.seconds, at: call.ended }
+}
+
+/// Refusals that alerts are about: they are shown at 0, so that the first one is seen to be more.
+const ALWAYS_SHOWN: [&str; 4] = ["UNAUTHENTICATED", "RATE_LIMITED", "SHARE_USED_UP", "OVERLOADED"];
+
 /// Edges that are shown by name: theirs is the only label that comes from outside, so there is a bound.
 pub(crate) const MOST_EDGES: usize = 1_000;
 
@@ -112,16 +127,22 @@ impl Collector for Metrics {
             },
         )?;
         let durations = self.durations.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let kept = self.traces.as_ref().map(Traces::calls).unwrap_or_default();
         families.histograms(
             "linkr_control_request_duration_seconds",
             "Seconds from a call's entrance to its answer; of one that streams, to the beginning of its stream.",
             |series| {
-                durations
-                    .iter()
-                    .try_for_each(|(method, timings)| series(&[("method", *method)], &timings.histogram()))
+                durations.iter().try_for_each(|(method, timings)| {
+                    let of_method = kept.iter().filter(|call| call.method == **method);
+                    let histogram = timings.histogram().with_exemplars(of_method.map(exemplar).collect());
+                    series(&[("method", *method)], &histogram)
+                })
             },
         )?;
-        let refusals = self.refusals.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let mut refusals = self.refusals.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        for reason in ALWAYS_SHOWN {
+            refusals.entry(reason).or_default();
+        }
         families.counters(
             "linkr_control_refusals_total",
             "Calls refused at the door, by reason.",
@@ -166,6 +187,9 @@ impl Collector for Metrics {
         )?;
         let sessions = self.sessions.load(Relaxed) as f64;
         families.gauge("linkr_control_feed_sessions", "Edges that follow the log here.", sessions)?;
+        if let Some(traces) = &self.traces {
+            traces.encode(&mut families)?;
+        }
         self.clicks.encode(&mut families)?;
         self.relay.encode(&mut families, self.head.load(Relaxed))
     }
@@ -206,5 +230,17 @@ mod tests {
         }
         drop(guard);
         assert!(encode().contains("feed_sessions 0"));
+    }
+
+    #[test]
+    fn refusals_that_alerts_are_about_are_there_before_the_first() {
+        let metrics = std::sync::Arc::new(Metrics::default());
+        metrics.refused("RATE_LIMITED");
+        let mut registry = Registry::default();
+        registry.register_collector(Box::new(metrics));
+        let text = String::from_utf8(Format::Classic.encode(&registry).unwrap()).unwrap();
+        for line in ["{reason=\"RATE_LIMITED\"} 1\n", "{reason=\"UNAUTHENTICATED\"} 0\n"] {
+            assert!(text.contains(&format!("linkr_control_refusals_total{line}")), "{text}");
+        }
     }
 }

@@ -17,6 +17,7 @@ use crate::sessions::Sessions;
 use crate::stack::{Cors, Guard, Refusals, around};
 use crate::sweep::Sweeps;
 use crate::tail::Tail;
+use crate::traces::Traces;
 use crate::transport::calls::{self, ApiCalls};
 use crate::transport::rest;
 use crate::upkeep::Upkeep;
@@ -80,6 +81,8 @@ pub struct Config {
     pub cors_origins: Vec<String>,
     /// Proxies in front of the API: the client that they name in `X-Forwarded-For` is counted for its calls.
     pub trusted_peers: Vec<Network>,
+    /// What takes the spans of this process; `None`: there are none.
+    pub traces: Option<Traces>,
 }
 
 /// Where links are kept.
@@ -165,6 +168,7 @@ pub struct ControlServer {
     ending: watch::Sender<ShutdownPhase>,
     own_listeners: OwnListeners,
     readiness: Readiness,
+    tickets: ui::SignInTickets,
     tasks: Vec<JoinHandle<()>>,
 }
 
@@ -213,7 +217,7 @@ async fn start_with(
     store: Arc<dyn Repository>,
 ) -> Result<ControlServer, StartFault> {
     config.check()?;
-    let metrics = Arc::new(Metrics::default());
+    let metrics = Arc::new(Metrics::with(config.traces.clone()));
     let store = WatchedStore::over(store, metrics.store.clone());
     let unread = |e: StoreFault| StartFault::because(format!("cannot read {}", store.name()), e);
     let unbound = |e: std::io::Error| cannot_listen("--api", config.api, e);
@@ -310,7 +314,7 @@ async fn start_with(
         trusted: config.trusted_peers,
     };
     let cors = Cors::of(&config.cors_origins).map_err(StartFault::new)?;
-    let stack = around(calls, rest::router(made_on), Arc::new(guard), cors);
+    let (stack, site) = around(calls, rest::router(made_on), Arc::new(guard), cors);
 
     let files = exposition::file_limit();
     let (hint, until, shown) = (writer.head(), stopped.clone(), tail.head());
@@ -336,6 +340,16 @@ async fn start_with(
             async move { sessions.run(store, writer, until).await }
         }),
         tokio::spawn(commits.run(stopped.clone())),
+        tokio::spawn({
+            let (traces, mut until) = (config.traces, stopped.clone());
+            async move {
+                let Some(traces) = traces else { return };
+                tokio::select! {
+                    () = traces.send() => {}
+                    _ = until.wait_for(|&stop| stop) => {}
+                }
+            }
+        }),
         tokio::spawn(Upkeep::new(store.clone(), metrics.clicks.clone()).run(stopped.clone())),
         tokio::spawn({
             let until = stopped.clone();
@@ -372,7 +386,19 @@ async fn start_with(
     tasks.extend(own.map(|own| tokio::spawn(accept(own, None, stack, ConnectionPlaces::new(files), ends))));
     tasks.extend(offered.map(|offered| tokio::spawn(offered.run(stopped.clone()))));
     tasks.extend(asked.map(|keys| keys.start(limits, stopped)));
-    Ok(ControlServer { api, own_api, metrics, store, writer, stop, ending, own_listeners, readiness, tasks })
+    Ok(ControlServer {
+        api,
+        own_api,
+        metrics,
+        store,
+        writer,
+        stop,
+        ending,
+        own_listeners,
+        readiness,
+        tickets: site.tickets(),
+        tasks,
+    })
 }
 
 /// Takes the address of the API before a store is opened: one that is opened begins a history, and a start that fails then
@@ -514,6 +540,11 @@ impl ControlServer {
     /// Whether it is there for whoever comes; no more from [`ControlServer::drain`] on.
     pub fn readiness(&self) -> Readiness {
         self.readiness.clone()
+    }
+
+    /// Makes addresses that sign in to the pages once.
+    pub fn sign_in_tickets(&self) -> ui::SignInTickets {
+        self.tickets.clone()
     }
 
     /// Answers as before, and tells who asks to connect elsewhere from now on: `Connection: close` in HTTP/1, GOAWAY in

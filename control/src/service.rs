@@ -16,6 +16,7 @@ mod import;
 mod list;
 mod name;
 mod own;
+mod qr;
 mod reach;
 mod short;
 mod source;

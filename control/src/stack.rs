@@ -17,12 +17,14 @@ pub use guard::{Guard, Peer};
 pub use refusals::Refusals;
 
 use crate::Fault;
+use crate::traces;
 use crate::transport::{rest, status};
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{DefaultBodyLimit, Request};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::Response;
+use exposition::{Hex, TraceContext, trace_state};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Version, header};
 use std::convert::Infallible;
 use std::panic::AssertUnwindSafe;
@@ -47,23 +49,43 @@ pub type Stack = BoxCloneSyncService<Request, Response, Infallible>;
 #[derive(Clone)]
 struct RequestId(Arc<str>);
 
-/// Both halves of the API behind the whole stack.
-pub fn around(calls: Router, resources: Router, guard: Arc<Guard>, cors: Option<Cors>) -> Stack {
+/// Both halves of the API behind the whole stack, and the pages in front of them: a page makes its calls through the same
+/// guard as everybody.
+pub fn around(calls: Router, resources: Router, guard: Arc<Guard>, cors: Option<Cors>) -> (Stack, ui::Site) {
     let halves = tower::service_fn(move |request: Request| {
         let half = if is_grpc(request.headers()) { &calls } else { &resources };
         half.clone().oneshot(request)
     });
     let behind = ServiceBuilder::new()
-        .layer(from_fn_with_state(guard, guard::guarded))
+        .layer(from_fn_with_state(guard.clone(), guard::guarded))
         .layer(DefaultBodyLimit::max(BODY_BYTES))
         .service(halves);
-    match cors {
-        None => outer(behind),
+    let site = ui::Site::new(BoxCloneSyncService::new(behind.clone()), guard.key_rights());
+    let pages = site.clone();
+    let both = tower::service_fn(move |mut request: Request| {
+        let for_people = !is_grpc(request.headers()) && ui::Site::has(request.uri().path());
+        let page = for_people.then(|| {
+            let arrival = guard.arrival(&request);
+            request.extensions_mut().insert(arrival);
+            guard.find_client(&mut request); // calls that a page makes name no client of their own
+            pages.clone()
+        });
+        let api = behind.clone();
+        async move {
+            match page {
+                Some(page) => Ok(page.answer(request).await),
+                None => api.oneshot(request).await,
+            }
+        }
+    });
+    let stack = match cors {
+        None => outer(both),
         Some(cors) => {
             let layers = ServiceBuilder::new().layer(from_fn_with_state(cors, cors::shared));
-            BoxCloneSyncService::new(layers.service(outer(behind)))
+            BoxCloneSyncService::new(layers.service(outer(both)))
         }
-    }
+    };
+    (stack, site)
 }
 
 /// What needs no knowledge of calls and keys.
@@ -80,8 +102,13 @@ where
 async fn named(mut request: Request, next: Next) -> Response {
     let id = request_id(request.headers().get(REQUEST_ID));
     let text: Arc<str> = Arc::from(id.to_str().unwrap_or_default());
-    let trace = trace_id(request.headers()).unwrap_or_default();
-    let span = tracing::error_span!("call", request_id = &*text, trace_id = trace);
+    let context = trace_context(request.headers());
+    let trace = context.map(|context| Hex(&context.trace).to_string());
+    let span = tracing::error_span!("request", request_id = &*text, trace_id = trace);
+    let traced = span.in_scope(|| traces::call(context, state(request.headers())));
+    if trace.is_none() {
+        span.record("trace_id", traces::trace_id(&traced));
+    }
     request.extensions_mut().insert(RequestId(text));
     let grpc = is_grpc(request.headers());
     let mut response = if let Err(fault) = unambiguous(&request) {
@@ -91,7 +118,7 @@ async fn named(mut request: Request, next: Next) -> Response {
         *response.status_mut() = StatusCode::HTTP_VERSION_NOT_SUPPORTED;
         response
     } else {
-        next.run(request.map(|body| linger::lingering(body, grpc))).instrument(span).await
+        next.run(request.map(|body| linger::lingering(body, grpc))).instrument(traced).instrument(span).await
     };
     response.headers_mut().insert(REQUEST_ID, id);
     response
@@ -163,17 +190,18 @@ fn request_id(given: Option<&HeaderValue>) -> HeaderValue {
     })
 }
 
-/// The trace that a request belongs to, if it says so legally (W3C Trace Context, version 00 and what begins like it).
-fn trace_id(headers: &HeaderMap) -> Option<&str> {
-    let mut parts = headers.get("traceparent")?.to_str().ok()?.split('-');
-    let mut part = |len: usize| {
-        let hex = |part: &&str| part.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
-        parts.next().filter(|part| part.len() == len).filter(hex)
-    };
-    let zero = |part: &&str| part.bytes().any(|b| b != b'0');
-    part(2).filter(|version| *version != "ff")?;
-    let trace = part(32).filter(zero)?;
-    part(16).filter(zero).and(part(2)).map(|_| trace)
+/// The trace that a request belongs to, if it says so legally. Of two none is meant.
+fn trace_context(headers: &HeaderMap) -> Option<TraceContext> {
+    let mut all = headers.get_all("traceparent").iter();
+    let first = all.next()?;
+    TraceContext::parse(first.as_bytes()).filter(|_| all.next().is_none())
+}
+
+/// What goes along with the trace.
+fn state(headers: &HeaderMap) -> Option<&str> {
+    let mut all = headers.get_all("tracestate").iter();
+    let first = all.next()?;
+    trace_state(first.as_bytes()).filter(|_| all.next().is_none())
 }
 
 /// `grpc-timeout`: at most 8 digits and a unit.
@@ -242,29 +270,6 @@ mod own_tests {
         assert_eq!(timeout("99999999H"), Some(Duration::from_secs(99_999_999 * 3_600)));
         for wrong in ["", "S", "1", "1x", "123456789S", "-1S", "1\u{e9}"] {
             assert_eq!(timeout(wrong), None, "{wrong}");
-        }
-    }
-
-    #[test]
-    fn traces() {
-        let of = |text: &'static str| {
-            let headers = HeaderMap::from_iter([(
-                HeaderName::from_static("traceparent"),
-                HeaderValue::from_static(text),
-            )]);
-            trace_id(&headers).map(str::to_owned)
-        };
-        let good = "0af7651916cd43dd8448eb211c80319c";
-        assert_eq!(of("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01").as_deref(), Some(good));
-        for wrong in [
-            "",
-            "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331",
-            "ff-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
-            "00-0AF7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
-            "00-00000000000000000000000000000000-b7ad6b7169203331-01",
-            "00-0af7651916cd43dd8448eb211c80319c-0000000000000000-01",
-        ] {
-            assert_eq!(of(wrong), None, "{wrong}");
         }
     }
 }

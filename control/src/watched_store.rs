@@ -3,6 +3,7 @@
 
 use crate::clock;
 use crate::metrics::StoreNumbers;
+use crate::traces;
 use bytes::Bytes;
 use feed::LogView;
 use journal::blocks::{BlockItem, BlockRow, BlockVerdict};
@@ -18,6 +19,7 @@ use store::port::blocks::{BlockRows, HostIndexPlace, HostLinks};
 use store::port::clicks::{
     AppendOutcome, Appended, ClickAnswer, ClickDeletion, ClickQuestion, ClickStore, DAY_KEY, EdgeUntil,
     FoldReport, LossRow, RawPage, RawQuestion, TopAnswer, TopQuestion, UnknownCodes, UnknownQuestion,
+    is_too_much,
 };
 use store::port::domains::{DomainCommitReport, DomainRows};
 use store::port::{
@@ -70,19 +72,67 @@ impl WatchedStore {
         answer
     }
 
-    /// A call that says nothing of whether links can be read and written.
-    fn timed<T>(
+    /// A call of the store of clicks, which says nothing of whether links can be read and written.
+    fn of_clicks<T>(
+        &self,
+        does: CallEffect,
+        kind: &'static str,
+        call: impl FnOnce(&dyn ClickStore) -> Result<T, StoreFault>,
+    ) -> Result<T, StoreFault> {
+        let answer = self.measured(kind, || call(self.store.clicks()));
+        self.judge_clicks(does, &answer);
+        answer
+    }
+
+    /// Upkeep of clicks. As a rule it finds little to do, and proves nothing where it goes well.
+    fn upkeep<T>(
         &self,
         kind: &'static str,
         call: impl FnOnce(&dyn ClickStore) -> Result<T, StoreFault>,
     ) -> Result<T, StoreFault> {
-        self.measured(kind, || call(self.store.clicks()))
+        let answer = self.measured(kind, || call(self.store.clicks()));
+        if answer.is_err() {
+            self.judge_clicks(CallEffect::Write, &answer);
+        }
+        answer
     }
 
-    fn measured<T>(&self, kind: &'static str, call: impl FnOnce() -> T) -> T {
-        let began = Instant::now();
+    fn judge_clicks<T>(&self, does: CallEffect, answer: &Result<T, StoreFault>) {
+        let clicks = &self.numbers.clicks;
+        let (trouble, writes) = match does {
+            CallEffect::Read => (&clicks.unreadable, false),
+            CallEffect::Write => (&clicks.unwritable, true),
+        };
+        match answer {
+            _ if self.closed.load(Ordering::Relaxed) => {}
+            Err(fault) if !is_too_much(fault) => {
+                let reason = clicks.failed(fault);
+                let Some(tell) = trouble.met(clock::ms(), reason) else { return };
+                let (lasts_ms, untold) = (tell.lasts_ms, tell.untold);
+                tracing::error!(
+                    name: "clicks_store_unusable", reason, writes, %fault, lasts_ms, untold,
+                    "the store of clicks cannot be read, or written: links go on, and edges keep their clicks and send them again"
+                );
+            }
+            _ => {
+                let Some(over) = trouble.over(clock::ms()) else { return };
+                let lasted_ms = over.lasted_ms;
+                tracing::info!(name: "clicks_store_usable", writes, lasted_ms, "the store of clicks can be used again");
+            }
+        }
+    }
+
+    fn measured<T>(
+        &self,
+        kind: &'static str,
+        call: impl FnOnce() -> Result<T, StoreFault>,
+    ) -> Result<T, StoreFault> {
+        let (began, statement) = (Instant::now(), traces::statement(kind));
         let answer = call();
         self.numbers.took(kind, began.elapsed());
+        if answer.is_err() {
+            statement.failed();
+        }
         answer
     }
 
@@ -254,7 +304,11 @@ impl Repository for WatchedStore {
     }
 
     fn records(&self, keys: &[Bytes]) -> Result<EntryBatch, StoreFault> {
-        self.read("records", |store| store.records(keys))
+        self.read("records", |store| {
+            let found = store.records(keys)?;
+            traces::rows(&tracing::Span::current(), found.entries.len() as u64);
+            Ok(found)
+        })
     }
 
     fn key_rows(&self) -> &dyn KeyRows {
@@ -376,71 +430,70 @@ impl BlockRows for WatchedStore {
     }
 }
 
-/// Clicks have a place of their own, and may have a disk of their own: what they lack is told by whoever asked for it, and
-/// links can be read and written all the same.
+/// Clicks have a place of their own, and may have a disk of their own: links can be read and written whatever they lack.
 impl ClickStore for WatchedStore {
     fn append(&self, offered: &[Appended], now: i64) -> Result<Vec<AppendOutcome>, StoreFault> {
-        self.timed("clicks_append", |clicks| clicks.append(offered, now))
+        self.of_clicks(CallEffect::Write, "clicks_append", |clicks| clicks.append(offered, now))
     }
 
     fn fold(&self, now: i64) -> Result<FoldReport, StoreFault> {
-        self.timed("clicks_fold", |clicks| clicks.fold(now))
+        self.upkeep("clicks_fold", |clicks| clicks.fold(now))
     }
 
     fn tidy(&self, now: i64) -> Result<bool, StoreFault> {
-        self.timed("clicks_tidy", |clicks| clicks.tidy(now))
+        self.upkeep("clicks_tidy", |clicks| clicks.tidy(now))
     }
 
     fn counts(&self, question: &ClickQuestion) -> Result<ClickAnswer, StoreFault> {
-        self.timed("clicks_counts", |clicks| clicks.counts(question))
+        self.of_clicks(CallEffect::Read, "clicks_counts", |clicks| clicks.counts(question))
     }
 
     fn top_links(&self, question: &TopQuestion) -> Result<TopAnswer, StoreFault> {
-        self.timed("clicks_top", |clicks| clicks.top_links(question))
+        self.of_clicks(CallEffect::Read, "clicks_top", |clicks| clicks.top_links(question))
     }
 
     fn raw(&self, question: &RawQuestion) -> Result<RawPage, StoreFault> {
-        self.timed("clicks_raw", |clicks| clicks.raw(question))
+        self.of_clicks(CallEffect::Read, "clicks_raw", |clicks| clicks.raw(question))
     }
 
     fn raw_end(&self) -> Result<u64, StoreFault> {
-        self.timed("clicks_raw", |clicks| clicks.raw_end())
+        self.of_clicks(CallEffect::Read, "clicks_raw", |clicks| clicks.raw_end())
     }
 
     fn agents(&self, hashes: &[u64]) -> Result<Vec<Option<String>>, StoreFault> {
-        self.timed("clicks_agents", |clicks| clicks.agents(hashes))
+        self.of_clicks(CallEffect::Read, "clicks_agents", |clicks| clicks.agents(hashes))
     }
 
     fn unknown_codes(&self, question: &UnknownQuestion) -> Result<UnknownCodes, StoreFault> {
-        self.timed("clicks_unknown", |clicks| clicks.unknown_codes(question))
+        self.of_clicks(CallEffect::Read, "clicks_unknown", |clicks| clicks.unknown_codes(question))
     }
 
     fn losses(&self, from: i64, until: i64) -> Result<Vec<LossRow>, StoreFault> {
-        self.timed("clicks_losses", |clicks| clicks.losses(from, until))
+        self.of_clicks(CallEffect::Read, "clicks_losses", |clicks| clicks.losses(from, until))
     }
 
     fn delete_clicks(&self, deletion: &ClickDeletion, now: i64) -> Result<u64, StoreFault> {
-        self.timed("clicks_delete", |clicks| clicks.delete_clicks(deletion, now))
+        self.of_clicks(CallEffect::Write, "clicks_delete", |clicks| clicks.delete_clicks(deletion, now))
     }
 
     fn day_key(&self, day: u32, fresh: [u8; DAY_KEY], now: i64) -> Result<[u8; DAY_KEY], StoreFault> {
-        self.timed("clicks_day_key", |clicks| clicks.day_key(day, fresh, now))
+        self.upkeep("clicks_day_key", |clicks| clicks.day_key(day, fresh, now))
     }
 
     fn was_clicked(&self, uid: Seq) -> Result<bool, StoreFault> {
-        self.timed("clicks_was_clicked", |clicks| clicks.was_clicked(uid))
+        self.of_clicks(CallEffect::Read, "clicks_was_clicked", |clicks| clicks.was_clicked(uid))
     }
 
     fn note_until(&self, rows: &[EdgeUntil], now: i64) -> Result<(), StoreFault> {
-        self.timed("clicks_until", |clicks| clicks.note_until(rows, now))
+        self.of_clicks(CallEffect::Write, "clicks_until", |clicks| clicks.note_until(rows, now))
     }
 
     fn until(&self) -> Result<Vec<EdgeUntil>, StoreFault> {
-        self.timed("clicks_until", |clicks| clicks.until())
+        self.of_clicks(CallEffect::Read, "clicks_until", |clicks| clicks.until())
     }
 
     fn forget_edge(&self, edge: &str) -> Result<(), StoreFault> {
-        self.timed("clicks_until", |clicks| clicks.forget_edge(edge))
+        self.of_clicks(CallEffect::Write, "clicks_until", |clicks| clicks.forget_edge(edge))
     }
 }
 
@@ -493,5 +546,52 @@ impl KeyRows for WatchedStore {
 
     fn use_keys(&self, uses: &[(String, i64)]) -> Result<(), StoreFault> {
         self.write("use_keys", |store| store.key_rows().use_keys(uses))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fake::{FakeClicks, FakeStore};
+    use crate::metrics::Metrics;
+    use std::sync::atomic::AtomicUsize;
+
+    /// Its disk may be full while that of the links is not.
+    #[test]
+    fn faults_of_the_store_of_clicks_are_counted_and_told_apart_from_those_of_links() {
+        let calls = AtomicUsize::new(0);
+        let append = move |_: &[Appended]| match calls.fetch_add(1, Ordering::Relaxed) {
+            0 => Err(StoreFault::Full),
+            _ => Ok(Vec::new()),
+        };
+        let fold = || Ok(FoldReport::default());
+        let clicks = FakeClicks {
+            append: Box::new(append),
+            fold: Box::new(fold),
+            raw_end: Box::new(|| 1),
+            ..FakeClicks::default()
+        };
+        let metrics = Arc::new(Metrics::default());
+        let fake = FakeStore { clicks, ..FakeStore::default() };
+        let store = WatchedStore::over(Arc::new(fake), metrics.store.clone());
+        let mut registry = exposition::Registry::default();
+        registry.register_collector(Box::new(metrics.clone()));
+        let shows = |line: &str| {
+            let text = exposition::Format::Classic.encode(&registry).unwrap();
+            let text = String::from_utf8(text).unwrap();
+            assert!(text.contains(&format!("{line}\n")), "{line} is not in\n{text}");
+        };
+        assert_eq!(store.clicks().append(&[], 1), Err(StoreFault::Full));
+        // Neither a read nor a fold that had nothing to do proves that it can be written again.
+        store.clicks().raw_end().unwrap();
+        store.clicks().fold(1).unwrap();
+        shows("linkr_store_clicks_failures_total{reason=\"full\"} 1");
+        shows("linkr_store_clicks_writable 0");
+        shows("linkr_store_clicks_readable 1");
+        shows("linkr_store_failures_total{reason=\"full\"} 0");
+        assert!(metrics.store.clicks.good().is_err_and(|why| why.contains("full")));
+        store.clicks().append(&[], 1).unwrap();
+        shows("linkr_store_clicks_writable 1");
+        assert_eq!(metrics.store.clicks.good(), Ok(()));
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::Fault;
 use crate::tail::Tail;
+use crate::traces;
 use journal::blocks::{BlockItem, BlockVerdict};
 use journal::domains::DomainItem;
 use journal::{Request, RequestKind, Verdict};
@@ -14,6 +15,7 @@ use store::model::StoreFault;
 use store::port::domains::DomainCommitReport;
 use store::port::{Repository, SessionRow};
 use tokio::sync::{Notify, oneshot, watch};
+use tracing::Span;
 
 /// Items of small writes in one commit, unless one batch has more.
 const GROUP_ITEMS: usize = 256;
@@ -42,12 +44,22 @@ type StoreResult<T> = Result<T, StoreFault>;
 struct ReplySender<T> {
     to: oneshot::Sender<StoreResult<T>>,
     held: Box<dyn Send>,
+    /// The call, and its wait for this thread.
+    call: Span,
+    wait: Span,
 }
 
 impl<T> ReplySender<T> {
     fn new(held: impl Send + 'static) -> (Self, PendingAnswer<T>) {
         let (to, answer) = oneshot::channel();
-        (Self { to, held: Box::new(held) }, PendingAnswer(answer))
+        let (call, wait) = (Span::current(), traces::part("wait for the writer"));
+        (Self { to, held: Box::new(held), call, wait }, PendingAnswer(answer))
+    }
+
+    /// Its turn has come: a span that lasts until it is dropped.
+    fn begin(&mut self, name: &'static str) -> Span {
+        drop(std::mem::replace(&mut self.wait, Span::none()));
+        traces::part_of(&self.call, name)
     }
 
     fn send(self, answer: StoreResult<T>) -> Result<(), StoreResult<T>> {
@@ -340,12 +352,21 @@ fn group(line: &mut VecDeque<Job>) -> Vec<Job> {
     taken
 }
 
+/// A request of the commit under way.
+struct PendingReply {
+    items: usize,
+    reply: ReplySender<WriteOutcome>,
+    commit: Span,
+}
+
 fn perform(store: &dyn Repository, tail: &Tail, committed: &watch::Sender<Position>, jobs: Vec<Job>) {
     let (mut requests, mut replies) = (Vec::new(), Vec::new());
     for job in jobs {
         match job {
-            Job::Write(request, reply) => {
-                replies.push((request.items.len(), reply));
+            Job::Write(request, mut reply) => {
+                let (items, commit) = (request.items.len(), reply.begin("commit"));
+                traces::rows(&commit, items as u64);
+                replies.push(PendingReply { items, reply, commit });
                 requests.push(request);
             }
             Job::Sessions(own, reply) => {
@@ -354,14 +375,16 @@ fn perform(store: &dyn Repository, tail: &Tail, committed: &watch::Sender<Positi
             Job::Probe(reply) => {
                 let _ = reply.send(store.probe().unwrap_or(Ok(()))); // whoever asked may have gone
             }
-            Job::Domain(item, reply) => {
+            Job::Domain(item, mut reply) => {
+                let _commit = reply.begin("commit");
                 let answer = store.write_domain(&item, unix_ms());
                 if let Ok(done) = &answer {
                     committed.send_if_modified(|head| std::mem::replace(head, done.head) != done.head);
                 }
                 let _ = reply.send(answer); // whoever asked may have gone
             }
-            Job::Block(item, reply) => {
+            Job::Block(item, mut reply) => {
+                let _commit = reply.begin("commit");
                 let _ = reply.send(store.write_block(&item, unix_ms())); // whoever asked may have gone
             }
             Job::Fork(counter, shared, reply) => {
@@ -381,14 +404,17 @@ fn perform(store: &dyn Repository, tail: &Tail, committed: &watch::Sender<Positi
             tail.offer(done.changes, done.head);
             committed.send_if_modified(|head| std::mem::replace(head, done.head) != done.head);
             let mut verdicts = done.verdicts.into_iter();
-            for (count, reply) in replies {
-                let verdicts = verdicts.by_ref().take(count).collect();
+            for PendingReply { items, reply, commit } in replies {
+                drop(commit);
+                let verdicts = verdicts.by_ref().take(items).collect();
                 let _ = reply.send(Ok(WriteOutcome { epoch: done.head.epoch, verdicts }));
             }
         }
         Err(fault) => {
             tracing::debug!(name: "commit_failed", %fault, requests = requests.len(), "nothing of a commit was written");
-            for (_, reply) in replies {
+            for PendingReply { reply, commit, .. } in replies {
+                traces::failed(&commit);
+                drop(commit);
                 let _ = reply.send(Err(fault.clone()));
             }
         }

@@ -8,6 +8,9 @@ mod explain;
 mod follow;
 mod metrics;
 mod origin;
+mod slow;
+mod spans;
+mod watching;
 
 use crate::Config;
 use crate::clicks::ClickOffer;
@@ -17,11 +20,13 @@ use crate::sys;
 use crate::tls::ServedTls;
 use exposition::StartFault;
 use futures_channel::mpsc::Receiver;
+use proto::client::Access;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
+use tonic::transport::Endpoint;
 
 /// For the goodbye to arrive.
 const GOODBYE: Duration = Duration::from_millis(500);
@@ -50,7 +55,15 @@ pub struct BackgroundThread {
 
 /// Whether control can be reached for all that is known before a try.
 pub fn check(config: &Config) -> Result<(), StartFault> {
-    origin::check(&config.control, &config.access)
+    origin::check(&config.control, &config.access)?;
+    receiver(config).map(drop)
+}
+
+/// Where traces are sent; `None`: nowhere.
+fn receiver(config: &Config) -> Result<Option<Endpoint>, StartFault> {
+    let Some(url) = &config.otlp else { return Ok(None) };
+    let endpoint = Access::default().endpoint(url);
+    endpoint.map(Some).map_err(|why| StartFault::new(format!("--otlp: {why}")))
 }
 
 pub use admin::health;
@@ -76,6 +89,7 @@ pub fn start(
     let cannot = |fault: std::io::Error| StartFault::because("cannot start the background thread", fault);
     let admin = listener.local_addr().map_err(cannot)?;
     listener.set_nonblocking(true).map_err(cannot)?;
+    let receiver = receiver(&config)?;
     let (stop, stopped) = oneshot::channel();
     let door: AdminDoor = Arc::new(watch::Sender::new(AdminState::Waiting));
     let opens = Arc::clone(&door);
@@ -97,6 +111,10 @@ pub fn start(
                 tokio::spawn(origin::answer(origin.clone(), inboxes.questions));
                 tokio::spawn(append::hand_over(origin.clone(), config.name.clone(), inboxes.offers));
                 tokio::spawn(contact::watch_sight(Arc::clone(&shared)));
+                tokio::spawn(slow::watch(Arc::clone(&shared)));
+                if let Some(receiver) = receiver {
+                    tokio::spawn(spans::hand_over(Arc::clone(&shared), receiver, config.name.clone()));
+                }
                 let (leave, left) = oneshot::channel();
                 let follow = follow::follow(config.name, shared, origin, restored, left);
                 let mut following = tokio::spawn(follow);

@@ -46,6 +46,8 @@ pub struct ClickCounts {
     pub pending: u64,
     /// Bytes that the spool takes.
     pub spool_bytes: u64,
+    /// Of those, what is in files with clicks that control lacks.
+    pub spool_owed_bytes: u64,
     /// Times that it could not be written or read.
     pub spool_failures: u64,
     /// Batches that control refused.
@@ -56,14 +58,17 @@ pub struct ClickCounts {
     pub geo_failures: u64,
 }
 
+/// The time up to which clicks are complete as long as nothing is known of them: long ago, and not 0, which says that none are
+/// counted.
+pub const NOTHING_KNOWN: i64 = 1;
+
 impl Clicks {
     pub fn new(config: ClicksConfig) -> Self {
         Self {
             config,
             days: DayKeys::default(),
             counts: Mutex::default(),
-            // Nothing is known to be complete yet; 0 would say that this edge counts nothing.
-            complete_until: AtomicI64::new(1),
+            complete_until: AtomicI64::new(NOTHING_KNOWN),
             owes: AtomicBool::new(true),
             gathers: AtomicBool::new(false),
         }
@@ -94,9 +99,12 @@ impl Clicks {
         self.complete_until.load(Ordering::Acquire)
     }
 
-    /// The same, from the thread that knows. `owes`: control lacks some.
-    pub fn is_complete_until(&self, until: i64, owes: bool) {
-        self.complete_until.fetch_max(until, Ordering::AcqRel);
+    /// The same, from the thread that knows. `owes`: control lacks some. `now`: by the clock that says `until`. It may be set
+    /// back: what lies ahead of it was said by another clock, and holds no longer.
+    pub fn is_complete_until(&self, until: i64, owes: bool, now: i64) {
+        let said = [self.complete_until.load(Ordering::Acquire), until];
+        let latest = said.into_iter().filter(|until| *until <= now).max().unwrap_or_default();
+        self.complete_until.store(latest.max(NOTHING_KNOWN), Ordering::Release);
         self.owes.store(owes, Ordering::Release);
     }
 
@@ -153,8 +161,9 @@ impl AnswerWay {
 /// What control says to a batch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ControlAnswer {
-    /// It has everything up to `acked`, and wants `want` next (0: what follows).
-    Told { acked: u64, want: u64 },
+    /// It has everything up to `acked`, whose last click has the number `last_no` (0: it does not say), and wants `want` next
+    /// (0: what follows).
+    Told { acked: u64, want: u64, last_no: u64 },
     /// It will not take this batch.
     Refused(String),
     /// It could not be asked, or did not answer.
@@ -238,6 +247,20 @@ mod tests {
         assert_eq!(held(11 * DAY_MS), [(11, 2)], "it does not come back");
         (20..40).for_each(|day| assert!(keys.put(day, &[9; 32])));
         assert_eq!(keys.held(0).len(), MOST_KEYS);
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_takes_back_what_was_said_to_be_complete() {
+        let dir = PathBuf::from("unused");
+        let clicks = Clicks::new(ClicksConfig { dir, spool_bytes: 1, geo: None, ignore: Vec::new() });
+        let say = |until, now| {
+            clicks.is_complete_until(until, true, now);
+            clicks.complete_until()
+        };
+        assert_eq!([say(90, 100), say(80, 100), say(95, 110)], [90, 90, 95]);
+        assert_eq!([say(1_000, 1_001), say(60, 70)], [1_000, 60], "it was an hour ahead, say");
+        assert_eq!(say(1_000, 71), 60, "a batch that is told of by the clock that was wrong");
+        assert_eq!([say(1_000, 50), say(45, 51)], [NOTHING_KNOWN, 45]);
     }
 
     #[test]

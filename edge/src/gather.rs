@@ -4,12 +4,15 @@
 mod disk;
 mod drain;
 mod files;
+mod found;
 mod geo;
+mod repair;
 #[cfg(test)]
 mod tests;
-mod texts;
 
-use crate::clicks::{AnswerWay, ClickCounts, ClickOffer, Clicks, ControlAnswer, GatherMessage, SentId};
+use crate::clicks::{
+    AnswerWay, ClickCounts, ClickOffer, Clicks, ControlAnswer, GatherMessage, NOTHING_KNOWN, SentId,
+};
 use crate::rings::{Rings, random};
 use crate::shared::Shared;
 use crate::snapshot::unix_ms;
@@ -18,7 +21,7 @@ use bytes::Bytes;
 use drain::{Chunk, Drain};
 use exposition::StartFault;
 use feed::Spell;
-use files::SpoolFiles;
+use files::{HeardAnswer, SpoolFiles};
 use link::Epoch;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -182,13 +185,11 @@ struct Gather<'a> {
 }
 
 impl<'a> Gather<'a> {
-    fn new(way: &'a Way<'a>, mut files: SpoolFiles, drain: Drain, spool_failures: u64) -> Self {
-        // The disk may have been put back to an earlier state. That is found out by what is known to both, before a number that
-        // control has of it is given out again.
-        files.ask_again(None);
+    fn new(way: &'a Way<'a>, files: SpoolFiles, drain: Drain, spool_failures: u64) -> Self {
         let now = Instant::now();
         let counts = ClickCounts { spool_failures, ..ClickCounts::default() };
-        let drained_until = files.last_until().unwrap_or_else(|| unix_ms() - SETTLED_MS);
+        // Of rings that were not read yet nothing is known.
+        let drained_until = files.last_until().unwrap_or(NOTHING_KNOWN);
         Self {
             way,
             files,
@@ -217,7 +218,7 @@ impl<'a> Gather<'a> {
                 Err(_) => {
                     let all = self.tick();
                     // What was taken is on disk, and there is more.
-                    let at_once = !all && self.ready.is_empty();
+                    let at_once = !all && self.ready.is_empty() && !self.drain.waits();
                     next = Instant::now() + if at_once { Duration::ZERO } else { TICK };
                 }
             }
@@ -230,6 +231,7 @@ impl<'a> Gather<'a> {
     fn tick(&mut self) -> bool {
         let now = unix_ms();
         self.look_at_control();
+        self.take_found(Duration::ZERO);
         let all = self.take(now);
         if all && self.ready.is_empty() && self.drain.open_recorded() == 0 {
             // Nothing of it has to be on disk: clicks that count for nothing, and texts.
@@ -252,12 +254,29 @@ impl<'a> Gather<'a> {
         all
     }
 
+    /// Takes over spools of processes before that were read since, waiting for one for so long. `true`: there are others.
+    fn take_found(&mut self, wait: Duration) -> bool {
+        match self.files.take_found(wait) {
+            Ok(found) => {
+                if found.any {
+                    // A store or a disk that was put back is found out by what is known to both.
+                    self.files.ask_again(None);
+                }
+                found.more
+            }
+            Err(fault) => {
+                self.tell::<()>(Err(fault));
+                true
+            }
+        }
+    }
+
     /// Takes what the workers have settled, as far as there is room: whether that was all. However fast they are, answers and the
     /// bounds of the spool have their turn behind it.
     fn take(&mut self, now: i64) -> bool {
         let &Way { clicks, rings, .. } = self.way;
-        if self.ready.len() >= MAX_READY {
-            return false; // the disk has not taken them yet
+        if self.ready.len() >= MAX_READY || self.drain.waits() {
+            return false; // the disk has not taken them yet, or nobody knows how they count
         }
         while self.ready.len() < MAX_READY {
             if self.drain.take(rings, clicks, now) {
@@ -306,7 +325,7 @@ impl<'a> Gather<'a> {
         if connected && !std::mem::replace(&mut self.connected, connected) {
             (self.retry_at, self.backoff) = (None, Duration::ZERO);
         }
-        self.connected = connected;
+        (self.connected, self.files.connected) = (connected, connected);
         let epoch = shared.set.epoch();
         if epoch != self.epoch && epoch.is_some() {
             // The store may have been put back to an earlier state: whether it lacks clicks is found out by asking.
@@ -357,9 +376,10 @@ impl<'a> Gather<'a> {
         let Some(SentBatch { id: sent, .. }) = self.sent.take() else { return };
         let before = self.files.next_no();
         match said {
-            ControlAnswer::Told { acked, want } => {
-                let taken =
-                    random().and_then(|id| self.files.answered(sent.spool, sent.seq, acked, want, id));
+            ControlAnswer::Told { acked, want, last_no } => {
+                let heard = HeardAnswer { spool: sent.spool, seq: sent.seq, acked, want, last_no };
+                let again = Instant::now() + REFUSED_BACKOFF;
+                let taken = random().and_then(|id| self.files.answered(heard, again, id));
                 if self.files.next_no() != before {
                     self.renumber();
                 }
@@ -375,11 +395,11 @@ impl<'a> Gather<'a> {
                 self.counts.refused += 1;
                 self.again_later("refused", &why);
                 let again = Instant::now() + REFUSED_BACKOFF;
-                let closed = random().and_then(|id| self.files.refused(sent.spool, sent.seq, again, id));
+                let refused = random().map(|id| self.files.refused(sent.spool, sent.seq, again, id));
                 if self.files.next_no() != before {
                     self.renumber();
                 }
-                self.tell(closed);
+                self.tell(refused);
                 (self.retry_at, self.backoff) = (None, Duration::ZERO);
             }
             ControlAnswer::Unanswered => {
@@ -430,7 +450,7 @@ impl<'a> Gather<'a> {
         counts.pending =
             counts.recorded.saturating_sub(counts.acknowledged).saturating_sub(counts.lost.total());
         counts.kinds = self.drain.kinds;
-        counts.spool_bytes = sums.bytes;
+        (counts.spool_bytes, counts.spool_owed_bytes) = (sums.bytes, sums.owed_bytes);
         (counts.geo_in_use, counts.geo_failures) = (self.drain.geo.is_in_use(), self.drain.geo.failures());
         self.way.clicks.publish(counts);
         let in_memory = !self.ready.is_empty() || self.drain.open_recorded() > 0;
@@ -439,7 +459,7 @@ impl<'a> Gather<'a> {
             None if in_memory => 0,
             None => self.drained_until,
         };
-        self.way.clicks.is_complete_until(until, sums.owes || in_memory);
+        self.way.clicks.is_complete_until(until, sums.owes || in_memory, unix_ms());
     }
 
     /// The last clicks of this process.
@@ -448,15 +468,20 @@ impl<'a> Gather<'a> {
         let mut tries = LAST_TRIES;
         while tries > 0 {
             let all = self.take(unix_ms());
-            if all && self.drain.is_due() {
+            if all && !self.drain.is_empty() {
                 self.ready.push(self.drain.end_chunk(self.drained_until));
             }
             self.write();
             match self.ready.is_empty() {
-                true if all => break,
+                true if self.drain.waits() => break, // the next process finds what is in the rings
+                true if all && self.drain.is_empty() => break,
                 true => {}           // there is more
                 false => tries -= 1, // the disk does not take it
             }
+        }
+        // What processes before have left is sent, too, if it is read by then.
+        while self.take_found(deadline.saturating_duration_since(Instant::now())) && Instant::now() < deadline
+        {
         }
         // What a control takes now needs no disk to come back to.
         while self.files.sums().owes && !within.is_zero() {

@@ -7,6 +7,11 @@
 use hdrhistogram::Histogram;
 use std::sync::{Mutex, PoisonError};
 
+/// Upper bounds of the classic buckets of `linkr_edge_request_duration_seconds`, in seconds.
+pub const LADDER: [f64; 15] = [
+    0.000_025, 0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25,
+    0.5, 1.0,
+];
 /// Nanoseconds; what takes longer counts as this. An answer may wait 1 s for control and 10 s for its client.
 const MOST_NS: u64 = 60_000_000_000;
 /// Values are told apart to 1 in 128: enough for native buckets, which are 9 % wide, in 30 KiB.

@@ -20,7 +20,9 @@ mod rings;
 mod shared;
 mod snapshot;
 mod sys;
+mod tails;
 mod tls;
+mod traces;
 mod worker;
 
 use crate::clicks::Clicks;
@@ -87,6 +89,8 @@ pub struct Config {
     pub files_kept_back: usize,
     /// How clicks are counted; `None`: they are not.
     pub clicks: Option<ClicksConfig>,
+    /// The receiver of traces by OTLP over gRPC, as `http://host:port` or `https://…`; `None`: they are remembered alone.
+    pub otlp: Option<String>,
     /// Added to `/metrics`.
     pub more_metrics: Vec<MoreMetrics>,
     /// How the control that shares the process stands.

@@ -3,7 +3,7 @@
 
 use crate::addresses::AddressKey;
 use crate::sys::Mapping;
-use clicks::{Ring, RingBeginning};
+use clicks::{Ring, RingBeginning, TextSeed};
 use exposition::StartFault;
 use hot::{UnknownCodes, UnknownNote};
 use proto::own;
@@ -37,6 +37,7 @@ pub struct Rings {
     key: AddressKey,
     /// As long as this is open, no other process gathers what is in the folder.
     lock: Mutex<Option<File>>,
+    seed: TextSeed,
 }
 
 /// The ring of one worker, of this process or of another.
@@ -137,8 +138,9 @@ impl Rings {
                 None => others.extend(WorkerRing::follow(path, boot, starts)?.map(Arc::new)),
             }
         }
+        let seed = TextSeed::new(random().map_err(cannot)?, random().map_err(cannot)?);
         let (own, others, lock) = (own.into(), Mutex::new(others), Mutex::new(Some(lock)));
-        Ok(Self { own, others, boot: id, key, lock })
+        Ok(Self { own, others, boot: id, key, seed, lock })
     }
 
     /// Those of this process's workers.
@@ -171,6 +173,12 @@ impl Rings {
     /// The key of the addresses in clicks of this process.
     pub fn key(&self) -> &AddressKey {
         &self.key
+    }
+
+    /// What the numbers of texts in clicks of this process are made with. Whoever reads them needs it not: a ring has each
+    /// text with its number.
+    pub fn seed(&self) -> TextSeed {
+        self.seed
     }
 
     /// The client's address, as IPv6, that a worker of this process, or of one that it goes on for, sealed.
@@ -365,7 +373,7 @@ fn boot_id() -> io::Result<u128> {
     u128::from_str_radix(&digits, 16).or_else(|_| Ok(u128::from(random()?) << 64 | u128::from(random()?)))
 }
 
-/// A number that nobody else has: of a ring, of a spool.
+/// A number that nobody else has: of a ring, of a spool, of a seed.
 pub fn random() -> io::Result<u64> {
     getrandom::u64().map_err(|fault| io::Error::other(fault.to_string()))
 }
@@ -373,7 +381,7 @@ pub fn random() -> io::Result<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clicks::{Captured, RingReader, RingRecord, RingWriter};
+    use clicks::{Captured, RingReader, RingWriter};
     use link::DomainId;
 
     fn folder(name: &str) -> PathBuf {
@@ -382,10 +390,11 @@ mod tests {
         dir
     }
 
-    fn click(ring: &WorkerRing, uid: u64) {
-        let mut writer = RingWriter::new(ring.ring());
+    fn click(rings: &Rings, worker: usize, uid: u64) {
+        let ring = &rings.own()[worker];
+        let mut writer = RingWriter::new(ring.ring(), rings.seed());
         writer.begin(ring.ring());
-        writer.click(ring.ring(), &Captured { uid, ..Captured::default() }, b"", b"", 1);
+        writer.click(&ring.ring(), &Captured { uid, ..Captured::default() }, 1);
         let turn = writer.publish(ring.ring());
         turn.into_iter().for_each(|turn| writer.settle(ring.ring(), turn));
     }
@@ -395,7 +404,7 @@ mod tests {
         let dir = folder("next");
         let first = Rings::open(&dir, 2).unwrap();
         assert!(Rings::open(&dir, 2).is_err_and(|fault| fault.to_string().contains("--clicks-dir")));
-        (0..2).for_each(|worker| click(&first.own()[worker], worker as u64 + 1));
+        (0..2).for_each(|worker| click(&first, worker, worker as u64 + 1));
         let ids = |rings: &Rings| rings.all().iter().map(|ring| ring.id()).collect::<Vec<_>>();
         let (were, boot) = (ids(&first), first.boot());
         drop(first);
@@ -403,7 +412,7 @@ mod tests {
         assert_eq!((ids(&next), next.boot()), (were, boot));
         for (ring, uid) in next.all().iter().zip(1..) {
             let mut reader = RingReader::new(ring.ring());
-            let Some(RingRecord::Click(click)) = reader.next(ring.ring()) else { panic!() };
+            let click = reader.next(ring.ring()).unwrap();
             assert_eq!((click.uid, reader.position()), (uid, ring.start()));
             reader.release(ring.ring(), reader.position());
         }
@@ -414,17 +423,14 @@ mod tests {
     }
 
     fn read(ring: &WorkerRing, reader: &mut RingReader) -> Option<u64> {
-        match reader.next(ring.ring())? {
-            RingRecord::Click(click) => Some(click.uid),
-            RingRecord::Text { .. } => panic!("no text was written"),
-        }
+        Some(reader.next(ring.ring())?.uid)
     }
 
     #[test]
     fn an_heir_reads_on_what_the_one_before_it_still_writes() {
         let dir = folder("heir");
         let old = Rings::open(&dir, 2).unwrap();
-        click(&old.own()[0], 1);
+        click(&old, 0, 1);
         let heir = Rings::inherit(&dir, 1, old.handed().unwrap()).unwrap();
         let sealed = old.key().seal("192.0.2.7".parse().unwrap()).unwrap();
         assert_eq!(heir.address(sealed), old.address(sealed));
@@ -434,12 +440,12 @@ mod tests {
         assert!(!ring.is_left() && !idle.is_left(), "the old one lives");
         let mut reader = RingReader::new(ring.ring());
         assert_eq!(read(ring, &mut reader), Some(1));
-        click(&old.own()[0], 2);
+        click(&old, 0, 2);
         assert_eq!(read(ring, &mut reader), Some(2));
         // It is killed with an answer on its way to the kernel, which counts.
-        let mut writer = RingWriter::new(old.own()[0].ring());
+        let mut writer = RingWriter::new(old.own()[0].ring(), old.seed());
         writer.begin(old.own()[0].ring());
-        writer.click(old.own()[0].ring(), &Captured { uid: 3, ..Captured::default() }, b"", b"", 1);
+        writer.click(&old.own()[0].ring(), &Captured { uid: 3, ..Captured::default() }, 1);
         let _ = writer.publish(old.own()[0].ring());
         assert_eq!(read(ring, &mut reader), None);
         old.pass_on();

@@ -9,11 +9,14 @@ use crate::pulse::Pulses;
 use crate::redis::SharedRedis;
 use crate::rings::Rings;
 use crate::snapshot::{AppliedPosition, Group, GroupGuard, Snapshot};
+use crate::tails::Tails;
+use crate::traces::{TraceIds, Traces};
 use feed::Trouble;
 use feed::{Effect, Proof};
 use futures_channel::{mpsc, oneshot};
-use hot::{Counts, Domains, Outcome, Set, StoredValue, Tier};
+use hot::{Counts, Domains, Outcome, Set, StoredValue, Tier, TurnMarks};
 use link::{Epoch, Key, Seq};
+use otlp::Outbox;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Instant;
@@ -44,6 +47,12 @@ pub struct Shared {
     pub pulses: Pulses,
     /// How long answers took, up to each worker's last tick.
     pub durations: Box<[PublishedDurations]>,
+    /// Those that took long, and others that were kept.
+    pub traces: Traces,
+    /// Those on their way to a receiver.
+    pub outbox: Outbox,
+    /// Who watches what is answered.
+    pub tails: Tails,
     ask: mpsc::Sender<OriginQuestion>,
     /// Connections are accepted.
     open: AtomicBool,
@@ -69,6 +78,8 @@ pub struct Troubles {
     pub unanswered: Trouble,
     /// Connections do not begin as `--proxy-protocol` says.
     pub unproxied: Trouble,
+    /// Answers are slow.
+    pub slow: Trouble,
 }
 
 /// A worker's question for the origin.
@@ -79,8 +90,25 @@ pub struct OriginQuestion {
     pub token: Seq,
     /// It must have been asked for after this request came: the client has met another history.
     pub alone: bool,
+    /// In which trace it is asked; `None`: in none.
+    pub trace: Option<TraceIds>,
     /// Where the answer goes; the worker may have given up.
-    pub answer: oneshot::Sender<OriginReply>,
+    pub answer: oneshot::Sender<OriginTold>,
+}
+
+/// What a question came to.
+#[derive(Clone, Debug)]
+pub struct OriginTold {
+    /// The answer.
+    pub reply: OriginReply,
+    /// The span under which control was asked; of another trace if the question went along with others.
+    pub asked_in: Option<TraceIds>,
+}
+
+impl From<OriginReply> for OriginTold {
+    fn from(reply: OriginReply) -> Self {
+        Self { reply, asked_in: None }
+    }
 }
 
 /// The reply of the origin to a question.
@@ -133,6 +161,9 @@ impl Shared {
             meters: (0..workers).map(|_| Meters::default()).collect(),
             pulses: Pulses::new(workers),
             durations: (0..workers).map(|_| PublishedDurations::default()).collect(),
+            traces: Traces::default(),
+            outbox: Outbox::default(),
+            tails: Tails::default(),
             ask,
             open: AtomicBool::new(false),
             draining: AtomicBool::new(false),
@@ -293,16 +324,17 @@ fn add(counter: &AtomicU64, more: u64) {
 }
 
 impl Meters {
-    /// Takes over what a turn counted, and returns how many answers it gave.
-    pub fn turned(&self, counts: &mut Counts) -> u64 {
+    /// Takes over what a turn counted, and returns how many answers it gave, and what they came to.
+    pub fn turned(&self, counts: &mut Counts) -> (u64, TurnMarks) {
         add(&self.turns, 1);
         let tier = counts.tier;
-        let mut answers = 0;
+        let (mut answers, mut marks) = (0, TurnMarks::default());
         counts.drain(|outcome, count| {
             answers += count;
+            marks = marks.and(TurnMarks::of(outcome));
             add(&self.outcomes[tier.of(outcome) as usize][outcome as usize], count);
         });
-        answers
+        (answers, marks)
     }
 
     pub fn missed(&self) {
@@ -369,7 +401,8 @@ mod tests {
             let mut counts = Counts::default();
             counts.tier = tier;
             Outcome::ALL.into_iter().for_each(|outcome| counts.add(outcome));
-            assert_eq!(meters.turned(&mut counts), 11);
+            let (answers, marks) = meters.turned(&mut counts);
+            assert!(answers == 11 && marks.outcomes().eq(Outcome::ALL));
         }
         for tier in Tier::ALL {
             let counted = Outcome::ALL.map(|outcome| meters.outcome(tier, outcome));

@@ -4,23 +4,26 @@ mod capture;
 mod clock;
 mod connection;
 mod deadlines;
+mod keeper;
 mod redis;
 mod runtime;
 mod socket;
+mod tailing;
 mod task;
 mod ticks;
+mod timing;
 mod wire;
 
-use crate::latency::Durations;
 use crate::listen::{Listener, QUEUE};
 use crate::proxy::Proxies;
-use crate::shared::{AcceptedReading, Meters, OriginQuestion, OriginReply, Shared};
+use crate::shared::{AcceptedReading, Meters, OriginQuestion, OriginReply, OriginTold, Shared};
 use crate::sys;
+use crate::traces::TraceIds;
 use capture::WorkerClicks;
-use clock::Clock;
 use deadlines::Connections;
 use futures_channel::{mpsc as questions, oneshot};
 use hot::{Miss, MissRoute, Source, View};
+use keeper::Trail;
 use monoio::net::TcpListener;
 use redis::{RedisReply, RedisTier};
 use rustls::ServerConfig;
@@ -35,7 +38,9 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, mpsc};
 use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
+use tailing::Tailing;
 use ticks::Ticks;
+use timing::Timing;
 
 use crate::driver::Driver;
 
@@ -65,9 +70,10 @@ const KEPT_BUFFER_BYTES: usize = 64 * 1024;
 struct Worker {
     index: usize,
     shared: Arc<Shared>,
-    clock: RefCell<Clock>,
+    timing: Timing,
+    /// Who watches what this worker answers.
+    tailing: RefCell<Tailing>,
     domains: RefCell<View>,
-    durations: RefCell<Durations>,
     connections: Connections,
     buffers: RefCell<Vec<Vec<u8>>>,
     ask: RefCell<questions::Sender<OriginQuestion>>,
@@ -124,8 +130,8 @@ pub fn run(
             domains: RefCell::new(View::new(Arc::clone(&shared.domains))),
             clicks: WorkerClicks::new(&shared, index).map(RefCell::new),
             shared,
-            clock: RefCell::new(Clock::new()),
-            durations: RefCell::default(),
+            timing: Timing::new(),
+            tailing: RefCell::default(),
             connections: Connections::new(manner.idle_timeout),
             buffers: RefCell::default(),
             ask,
@@ -214,6 +220,7 @@ impl Worker {
         if let (Some(clicks), Some(ring)) = (&self.clicks, self.ring()) {
             clicks.borrow_mut().end(ring);
         }
+        self.look_around();
         Ok(())
     }
 
@@ -306,7 +313,7 @@ impl Worker {
 
     async fn tick(&self) {
         self.shared.pulses.worker_turns(self.index);
-        self.clock.borrow_mut().anchor();
+        self.look_around();
         if self.shared.is_full(sys::boottime_ms()) {
             self.connections.shed();
         }
@@ -317,7 +324,6 @@ impl Worker {
         if let Some(redis) = &self.redis {
             redis.tick();
         }
-        self.shared.durations[self.index].take(&mut self.durations.borrow_mut());
         if let (Some(clicks), Some(ring)) = (&self.clicks, self.ring()) {
             clicks.borrow_mut().tick(ring);
         }
@@ -326,10 +332,11 @@ impl Worker {
         }
     }
 
-    /// So many answers are with the kernel, whose requests were here at `began`.
-    fn handed_over(&self, began: quanta::Instant, answers: u64) {
-        let ns = self.clock.borrow().ns_since(began);
-        self.durations.borrow_mut().record(ns, answers);
+    /// Hands over what was timed, kept and shown.
+    fn look_around(&self) {
+        let mut tailing = self.tailing.borrow_mut();
+        tailing.tick(&self.shared.tails, sys::boottime_ms());
+        self.timing.tick(&self.shared.durations[self.index], &self.shared.traces, tailing.is_on());
     }
 
     fn meters(&self) -> &Meters {
@@ -390,8 +397,8 @@ impl Worker {
         }
     }
 
-    /// Asks for a link, from the nearest on; `None` when nobody could say.
-    async fn ask(&self, miss: &Miss) -> Option<(Source, Arc<AcceptedReading>)> {
+    /// Asks for a link, from the nearest on; `None` when nobody could say. Who was asked is noted in `trail`.
+    async fn ask(&self, miss: &Miss, trail: &mut Trail) -> Option<(Source, Arc<AcceptedReading>)> {
         self.meters().missed();
         // A copy may be late by any time: only who can see it is believed by.
         let blind = || self.shared.set.freshness(sys::boottime_ms()).is_blind();
@@ -399,17 +406,23 @@ impl Worker {
         let redis = redis.filter(|redis| redis.is_well(&miss.key) && !miss.needs_origin() && !blind());
         let mut hunt = MissRoute::new(miss.token(), redis.is_some());
         while let Some((source, _)) = hunt.next(&self.shared.set, miss.key.as_bytes()) {
-            let said = match redis.filter(|_| source == Source::Redis) {
-                Some(redis) => redis.ask(&miss.key, miss.token()).await,
-                None => match self.ask_origin(miss).await {
-                    OriginReply::Known(answer) => RedisReply::Known(answer),
-                    OriginReply::Unavailable => RedisReply::Unknown,
+            let hop = self.hop(trail);
+            let (said, asked_in) = match redis.filter(|_| source == Source::Redis) {
+                Some(redis) => (redis.ask(&miss.key, miss.token()).await, None),
+                None => match self.ask_origin(miss, hop.ids).await {
+                    OriginTold { reply: OriginReply::Known(answer), asked_in } => {
+                        (RedisReply::Known(answer), asked_in)
+                    }
+                    OriginTold { reply: OriginReply::Unavailable, asked_in } => {
+                        (RedisReply::Silent, asked_in)
+                    }
                 },
             };
+            self.hopped(trail, hop, source, said.label(), asked_in);
             match said {
                 RedisReply::Known(answer) => return Some((source, answer)),
                 RedisReply::OtherCopy => hunt.other_copy(),
-                RedisReply::Unknown => {}
+                RedisReply::Unknown | RedisReply::Silent => {}
                 RedisReply::Busy => return None,
             }
         }
@@ -417,14 +430,19 @@ impl Worker {
     }
 
     /// Asks control, by way of the background thread.
-    async fn ask_origin(&self, miss: &Miss) -> OriginReply {
+    async fn ask_origin(&self, miss: &Miss, trace: TraceIds) -> OriginTold {
         let (answer, told) = oneshot::channel();
-        let question =
-            OriginQuestion { key: miss.key.clone(), token: miss.token(), alone: miss.needs_origin(), answer };
+        let question = OriginQuestion {
+            key: miss.key.clone(),
+            token: miss.token(),
+            alone: miss.needs_origin(),
+            trace: Some(trace),
+            answer,
+        };
         if self.ask.borrow_mut().try_send(question).is_err() {
-            return OriginReply::Unavailable; // too many wait already
+            return OriginReply::Unavailable.into(); // too many wait already
         }
-        told.await.unwrap_or(OriginReply::Unavailable)
+        told.await.unwrap_or_else(|_| OriginReply::Unavailable.into())
     }
 }
 

@@ -160,9 +160,12 @@ mod tests {
         }
 
         fn ready(&self, to_write: bool) -> HealthFuture<'_> {
-            Box::pin(
-                async move { Findings::from(if to_write { Err("the disk is full".into()) } else { Ok(()) }) },
-            )
+            Box::pin(async move {
+                let mut findings =
+                    Findings::from(if to_write { Err("the disk is full".into()) } else { Ok(()) });
+                findings.note("clicks are not counted now".into());
+                findings
+            })
         }
     }
 
@@ -192,9 +195,9 @@ mod tests {
         for (path, status, body) in [
             ("/livez", 503, "worker 1 has not turned for 12 s\n"),
             ("/startupz", 200, "ok\n"),
-            ("/readyz", 200, "ok\n"),
-            ("/readyz?write", 503, "the disk is full\n"),
-            ("/readyz?a=b&write=1", 503, "the disk is full\n"),
+            ("/readyz", 200, "ok\nclicks are not counted now\n"),
+            ("/readyz?write", 503, "the disk is full\nclicks are not counted now\n"),
+            ("/readyz?a=b&write=1", 503, "the disk is full\nclicks are not counted now\n"),
             ("/version", 200, "{\"version\":\"1.2.3\"}\n"),
             ("/other", 404, ""),
         ] {

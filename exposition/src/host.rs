@@ -69,7 +69,8 @@ pub fn allowed<B>(own: Option<SocketAddr>, request: &Request<B>) -> Result<(), (
 }
 
 /// Whether no site can have this name.
-fn is_local(host: &str) -> bool {
+#[must_use]
+pub fn is_local(host: &str) -> bool {
     let address = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
     host.eq_ignore_ascii_case("localhost") || address.parse::<IpAddr>().is_ok()
 }

@@ -5,6 +5,7 @@ use prometheus_client::encoding::prometheus_protobuf::prometheus_data_model::{
     MetricFamily, MetricType as Kind,
 };
 use prost::Message;
+use std::time::{Duration, SystemTime};
 
 #[derive(Debug)]
 struct Some3;
@@ -18,6 +19,7 @@ impl Collector for Some3 {
         })?;
         families.gauge("t_age_seconds", "How \\ old.", f64::INFINITY)?;
         families.histogram("t_seconds", "How long.", &histogram())?;
+        families.histogram("t_traced_seconds", "Traced.", &traced())?;
         families.info("t_some_info", "Facts.", &[("fact", "x")])
     }
 }
@@ -25,6 +27,14 @@ impl Collector for Some3 {
 fn histogram() -> Histogram {
     // On a bound, between two, above the last one.
     Histogram::new(&[0.000_025, 0.5, 1.0], 5.25, [(0.000_025, 2), (0.5, 3), (0.75, 4), (4.0, 1)])
+}
+
+/// Two in one bucket, of which the later is shown, and one beyond all bounds.
+fn traced() -> Histogram {
+    let at = |ms| SystemTime::UNIX_EPOCH + Duration::from_millis(ms);
+    let kept = [(1, 0.3, 1_000), (0xab, 0.4, 1_700_000_000_250), (u128::MAX, 9.0, 2_000)];
+    let exemplars = kept.map(|(trace_id, value, ms)| Exemplar { trace_id, value, at: at(ms) });
+    Histogram::new(&[0.25, 0.5], 9.7, [(0.3, 1), (0.4, 1), (9.0, 1)]).with_exemplars(exemplars.to_vec())
 }
 
 fn registry() -> Registry {
@@ -55,6 +65,13 @@ t_seconds_bucket{le="0.000025"} 2
 t_seconds_bucket{le="0.5"} 5
 t_seconds_bucket{le="1.0"} 9
 t_seconds_bucket{le="+Inf"} 10
+# HELP t_traced_seconds Traced.
+# TYPE t_traced_seconds histogram
+t_traced_seconds_sum 9.7
+t_traced_seconds_count 3
+t_traced_seconds_bucket{le="0.25"} 0
+t_traced_seconds_bucket{le="0.5"} 2
+t_traced_seconds_bucket{le="+Inf"} 3
 # HELP t_some_info Facts.
 # TYPE t_some_info gauge
 t_some_info{fact="x"} 1
@@ -75,6 +92,10 @@ fn openmetrics_text() {
         "t_seconds_bucket{le=\"0.000025\"} 2\n",
         "t_seconds_bucket{le=\"1.0\"} 9\n",
         "t_seconds_bucket{le=\"+Inf\"} 10\n",
+        "t_traced_seconds_bucket{le=\"0.25\"} 0\n",
+        "t_traced_seconds_bucket{le=\"0.5\"} 2 # {trace_id=\"000000000000000000000000000000ab\"} 0.4 1700000000.250\n",
+        "t_traced_seconds_bucket{le=\"+Inf\"} 3 # {trace_id=\"ffffffffffffffffffffffffffffffff\"} 9 2.000\n",
+        "# HELP t_age_seconds How \\\\ old.\n",
         "# TYPE t_some info\nt_some_info{fact=\"x\"} 1\n",
         "# TYPE linkr_build info\n",
     ] {
@@ -97,6 +118,7 @@ fn protobuf_with_a_native_histogram() {
             ("t_requests_total", Kind::Counter),
             ("t_age_seconds", Kind::Gauge),
             ("t_seconds", Kind::Histogram),
+            ("t_traced_seconds", Kind::Histogram),
             ("t_some_info", Kind::Gauge),
             ("linkr_build_info", Kind::Gauge),
         ]
@@ -109,6 +131,12 @@ fn protobuf_with_a_native_histogram() {
     let spans: Vec<_> = histogram.positive_span.iter().map(|span| (span.offset, span.length)).collect();
     assert_eq!(spans, [(-122, 1), (113, 1), (4, 1), (18, 1)]);
     assert_eq!(histogram.positive_delta, [2, 1, 1, -3]);
+    let traced = families[3].metric[0].histogram.as_ref().unwrap();
+    let exemplars: Vec<_> = traced.bucket.iter().map(|bucket| bucket.exemplar.as_ref()).collect();
+    assert!(exemplars[0].is_none());
+    let second = exemplars[1].unwrap();
+    assert_eq!((second.label[0].name.as_str(), second.value), ("trace_id", 0.4));
+    assert_eq!(second.timestamp.unwrap().nanos, 250_000_000);
 }
 
 #[test]

@@ -287,6 +287,7 @@ impl Request<'_> {
         out: &mut Vec<u8>,
         turn: &AnswerContext<'_>,
     ) -> Option<Outcome> {
+        turn.counts.meet(self.head);
         let (set, held, mut extra) = (turn.set, &seen.held(turn.set), extra(self.head, self.last));
         let token = self.token(set);
         let allowed = token == Token::None || token.allows(held, set, |seq| self.sure(turn, seq));
@@ -307,6 +308,7 @@ impl Request<'_> {
 
     #[cold]
     fn miss(self, code: &[u8], turn: &AnswerContext<'_>) -> Option<Box<Miss>> {
+        turn.counts.meet(self.head);
         let token = self.token(turn.set);
         let origin_only = match token {
             Token::Own(seq) => !self.sure(turn, seq),
@@ -349,6 +351,7 @@ impl Request<'_> {
     /// Domains that cannot be read, other methods, `/`, paths that the edge answers itself, and paths that cannot be
     /// codes.
     fn answer_without_link(self, out: &mut Vec<u8>, turn: &AnswerContext<'_>) -> Outcome {
+        turn.counts.meet(self.head);
         let (head, extra, stamp) = (self.head, &extra(self.head, self.last), turn.stamp);
         let page = RedirectContext { site: self.site, visit: self.visit(), now: turn.now, stamp, extra };
         match head.method {

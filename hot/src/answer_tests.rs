@@ -498,3 +498,22 @@ proptest! {
         prop_assert_eq!(talk(&set, &pieces), talk(&set, &[bytes]));
     }
 }
+
+#[test]
+fn a_request_that_names_its_trace_is_noticed_whatever_it_asks_for() {
+    let named = |line: &str, fields: &str| {
+        let request = format!("{line} HTTP/1.1\r\nHost: a\r\n{fields}\r\n");
+        talk(&set(), &[request.as_bytes()]).2.traced()
+    };
+    let incomplete = |fields: &str| {
+        let request = format!("GET /unknown HTTP/1.1\r\nHost: a\r\n{fields}\r\n");
+        talk(&empty(), &[request.as_bytes()]).2.traced()
+    };
+    for line in
+        ["GET /abc", "HEAD /none", "GET /gone", "GET /", "GET /robots.txt", "DELETE /abc", "GET /%C3%BC"]
+    {
+        assert!(named(line, "TraceParent: 00-x\r\n"), "{line}");
+        assert!(!named(line, "tracestate: a=1\r\ntraceparents: 1\r\n"), "{line}");
+    }
+    assert!(incomplete("traceparent: 00-x\r\n") && !incomplete(""), "a miss");
+}

@@ -2,8 +2,9 @@
 
 use crate::Outcome;
 use crate::head::HeadNotes;
+use crate::unchecked::chunk_at;
 use crate::unknown::UnknownCodes;
-use clicks::{Captured, CapturedFlags, MAX_TEXT_BYTES, Ring, RingWriter, hash};
+use clicks::{Captured, CapturedFlags, MAX_TEXT_BYTES, Ring, RingWriter};
 use link::{DomainId, LinkIdentity};
 
 /// Where the clicks of one turn go, and what is known of who asks. The turn was begun at the writer.
@@ -65,15 +66,16 @@ impl Capture<'_> {
     #[inline(never)]
     fn redirected(&mut self, seen: Redirected<'_>) {
         let Redirected { notes, identity, .. } = seen;
-        let agent = cut(notes.agent.unwrap_or_default());
-        let referrer = notes.referrer.map_or(&b""[..], host);
+        let [agent, referrer, language, forwarded] = notes.values();
+        let agent = agent.map_or(0, |value| self.writer.text(&self.ring, cut(behind_space(value))));
+        let referrer = referrer.map_or(0, |value| self.writer.text(&self.ring, host(behind_space(value))));
         let mut flags = notes.flags;
         if seen.head_only {
             flags |= CapturedFlags::HEAD;
         }
         let mut client = self.client.address;
-        if let (Some(proxy), Some(value)) = (self.client.forwarded, notes.forwarded) {
-            client = proxy.client(value).or(client);
+        if let (Some(proxy), Some(value)) = (self.client.forwarded, forwarded) {
+            client = proxy.client(value.trim_ascii()).or(client);
         }
         if client.is_some() {
             flags |= CapturedFlags::ADDRESS;
@@ -83,13 +85,13 @@ impl Capture<'_> {
             domain: seen.domain,
             uid: identity.uid,
             version: identity.version,
-            agent: number(agent),
-            referrer: number(referrer),
+            agent,
+            referrer,
             address: client.unwrap_or_default(),
-            language: first_bytes(notes.language.unwrap_or_default()),
+            language: language.map_or([0; 8], |value| first_bytes(behind_space(value))),
             flags,
         };
-        self.writer.click(self.ring, &click, agent, referrer, seen.answer_end as u32); // a turn's answers are of some KiB
+        self.writer.click(&self.ring, &click, seen.answer_end as u32); // a turn's answers are of some KiB
     }
 
     /// Notes that somebody asked for a link that is none.
@@ -101,22 +103,27 @@ impl Capture<'_> {
     }
 }
 
+/// Without the one space that nearly every value has in front. What other white space there is, is left to whoever reads the
+/// click.
+#[inline(always)]
+fn behind_space(value: &[u8]) -> &[u8] {
+    match value {
+        [b' ', behind @ ..] => behind,
+        _ => value,
+    }
+}
+
 #[inline(always)]
 fn cut(text: &[u8]) -> &[u8] {
     if text.len() <= MAX_TEXT_BYTES { text } else { &text[..MAX_TEXT_BYTES] }
 }
 
-/// A text's hash; 0: there is none.
-#[inline(always)]
-fn number(text: &[u8]) -> u64 {
-    if text.is_empty() { 0 } else { hash(text) }
-}
-
 /// What is between the scheme of a URL and its path. Whether it is a host is asked where there is time for it.
 #[inline(always)]
 fn host(url: &[u8]) -> &[u8] {
-    let behind = match url.split_first_chunk::<8>() {
-        Some((b"https://", behind)) => behind,
+    const HTTPS: u64 = u64::from_le_bytes(*b"https://");
+    let behind = match url.split_first_chunk() {
+        Some((scheme, behind)) if u64::from_le_bytes(*scheme) == HTTPS => behind,
         _ => behind_scheme(url),
     };
     until_slash(cut(behind))
@@ -132,18 +139,18 @@ fn behind_scheme(url: &[u8]) -> &[u8] {
 #[inline(always)]
 fn until_slash(text: &[u8]) -> &[u8] {
     const EACH: u64 = 0x0101_0101_0101_0101;
-    let (mut rest, mut at) = (text, 0);
-    while let Some((word, behind)) = rest.split_first_chunk() {
+    let mut at = 0;
+    while let Some(word) = chunk_at(text, at) {
         let slashes = u64::from_le_bytes(*word) ^ (EACH * u64::from(b'/'));
         // The lowest mark is that of a slash; one above it may not be.
         let marks = slashes.wrapping_sub(EACH) & !slashes & EACH << 7;
         if marks != 0 {
             return &text[..at + marks.trailing_zeros() as usize / 8];
         }
-        (rest, at) = (behind, at + 8);
+        at += 8;
     }
-    let left = rest.iter().position(|&byte| byte == b'/').unwrap_or(rest.len());
-    &text[..at + left]
+    let left = text[at..].iter().position(|&byte| byte == b'/');
+    left.map_or(text, |left| &text[..at + left])
 }
 
 #[inline(always)]

@@ -7,7 +7,7 @@ use link::{
     fill, folded, is_code, is_reserved, placeholders,
 };
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 /// The entry of a domain, as it came.
@@ -56,6 +56,8 @@ pub struct Domains {
     sure: AtomicU64,
     /// What [`Domains::replace`] was last given: the table says what every change up to here did.
     read_at: AtomicU64,
+    /// Somebody has said once which domains there are.
+    known: AtomicBool,
 }
 
 impl Domains {
@@ -92,6 +94,7 @@ impl Domains {
         self.latest.store(latest, Ordering::Release);
         self.sure.store(as_of, Ordering::Release);
         self.read_at.store(as_of, Ordering::Release);
+        self.known.store(true, Ordering::Release);
     }
 
     /// Somebody who knows says that at `as_of` the last change of a domain was `latest`. If that is known here, the table
@@ -99,6 +102,7 @@ impl Domains {
     pub fn told(&self, as_of: Seq, latest: Seq) {
         if latest <= self.latest.load(Ordering::Acquire) {
             self.sure.fetch_max(as_of, Ordering::AcqRel);
+            self.known.store(true, Ordering::Release);
         }
     }
 
@@ -318,6 +322,18 @@ impl View {
         self.shared.sure.load(Ordering::Acquire)
     }
 
+    /// Whether anybody has said yet which domains there are.
+    pub fn is_known(&self) -> bool {
+        self.shared.known.load(Ordering::Acquire)
+    }
+
+    /// What is kept of the clicks on links of this domain. Of one that there is not (any more) only how many there were: nobody
+    /// says that more is wanted.
+    pub fn stats(&self, id: DomainId) -> Stats {
+        let site = self.site(id);
+        if site.id == id { site.stats } else { Stats::Off }
+    }
+
     /// Where a request for this host (a valid one) belongs.
     #[inline]
     pub fn place(&self, host: Option<&[u8]>) -> HostMatch<'_> {
@@ -403,6 +419,11 @@ mod tests {
             assert_eq!(stats(ReadableRules::All(rules)), stats_of_it);
         }
         assert_eq!(stats(ReadableRules::Name(Domain::new("a.example").unwrap())), Stats::Off);
+        let domains = Arc::new(Domains::default());
+        domains.replace(1, vec![entry(7, 1, "a.example")]);
+        let view = View::new(domains);
+        let stats = [DomainId::DEFAULT, DomainId(7), DomainId(8)].map(|id| view.stats(id));
+        assert_eq!(stats, [Stats::Counts, Stats::Counts, Stats::Off], "one that there is not");
     }
 
     fn ids(domains: &Domains) -> Vec<(u32, Seq)> {
@@ -475,8 +496,10 @@ mod tests {
     fn what_is_told_of_counts_only_if_every_change_is_known() {
         let domains = Arc::new(Domains::default());
         let view = View::new(Arc::clone(&domains));
+        domains.apply(entry(6, 0, "b.example"));
+        assert!(!view.is_known());
         domains.told(8, 0);
-        assert_eq!(view.sure(), 8);
+        assert_eq!((view.sure(), view.is_known()), (8, true));
         domains.told(12, 11);
         assert_eq!(view.sure(), 8);
         domains.apply(entry(7, 11, "a.example"));

@@ -3,6 +3,7 @@
 //! [`parse`] looks only at the bytes from the start of the buffer and decides at the first byte that decides, so its
 //! answer does not depend on how the bytes arrived.
 
+mod fields;
 mod line;
 mod notes;
 
@@ -12,6 +13,7 @@ use crate::scan::{BLOCK, RUN, Scan, Words};
 #[cfg(target_arch = "x86_64")]
 use crate::unchecked::Vectors;
 use crate::unchecked::chunk_at;
+use fields::Field;
 use line::{RequestLine, check_other, split_target};
 use link::{is_code, is_reserved};
 use notes::{NoNotes, Notes};
@@ -54,7 +56,9 @@ pub struct Head<'a> {
     pub min_revision: Option<&'a [u8]>,
     /// `X-Linkr-Debug: 1`.
     pub debug: bool,
-    /// None of the last four, and nothing is sent: an answer carries nothing, and is held to nothing, beyond its meaning.
+    /// `traceparent` is there: whoever sent the request may want its trace. What it says is not read here.
+    pub traced: bool,
+    /// None of the last five, and nothing is sent: an answer carries nothing, and is held to nothing, beyond its meaning.
     pub plain: bool,
 }
 
@@ -241,59 +245,65 @@ enum LineScan {
 }
 
 /// Finds the ends of the lines up to the empty one, and takes what they say from all but the first. Any other CR or
-/// LF, and any control but HTAB, ends the search. It begins with a line at `start`; so many may be `left`. `FIRST`: this
-/// is the request line.
+/// LF, and any control but HTAB, ends the search. It begins with a line at `start`; there may be so many at `most`. `FIRST`:
+/// this is the request line.
 #[inline(always)]
 fn find_lines<'a, const FIRST: bool>(
     window: &'a [u8],
     text: &[u8],
-    (mut start, mut left): (usize, usize),
+    (mut start, most): (usize, usize),
     fields: &mut Fields<'a>,
     notes: &mut impl Notes<'a>,
     scan: impl Scan,
 ) -> LineScan {
+    // Told once, so that it is not asked at each block.
+    assert!(text.len() >= BLOCK);
     let (mut first, mut at) = (0, start);
-    while at < window.len() {
-        let mut mask = match text[at..].first_chunk() {
-            Some(block) => scan.controls(block),
-            // The last block begins where it is whole.
-            None => text.last_chunk().map_or(0, |block| scan.controls(block) >> (at + BLOCK - text.len())),
-        };
-        while mask != 0 {
-            let here = at + mask.trailing_zeros() as usize;
-            mask &= mask - 1;
-            if window.get(here..here + 2) != Some(b"\r\n") {
-                // A head full of tabs must not cost much more than another.
-                if window[here] != b'\t' && is_fault(window, here, start) {
-                    return LineScan::Refused(Refusal::BadRequest);
+    let found = 'search: {
+        while at < window.len() {
+            let mut mask = match chunk_at(text, at) {
+                Some(block) => scan.controls(block),
+                // The last block begins where it is whole.
+                None => {
+                    text.last_chunk().map_or(0, |block| scan.controls(block) >> (at + BLOCK - text.len()))
                 }
-                continue;
-            }
-            mask &= mask.wrapping_sub(1); // the LF's, unless that is in the next block
-            if here == start {
-                return if FIRST && start == 0 {
-                    LineScan::Refused(Refusal::BadRequest)
-                } else {
-                    LineScan::Found(first, here + 2)
-                };
-            }
-            let Some(then_left) = left.checked_sub(1) else {
-                return LineScan::Refused(Refusal::HeadTooLarge);
             };
-            if FIRST && start == 0 {
-                first = here;
-            } else {
-                fields.take_line(window, start..here, chunk_at(text, start), notes, scan);
+            while mask != 0 {
+                let here = at + mask.trailing_zeros() as usize;
+                mask &= mask - 1;
+                if chunk_at(window, here) != Some(b"\r\n") {
+                    // A head full of tabs must not cost much more than another.
+                    if window[here] != b'\t' && is_fault(window, here, start) {
+                        break 'search LineScan::Refused(Refusal::BadRequest);
+                    }
+                    continue;
+                }
+                mask &= mask.wrapping_sub(1); // the LF's, unless that is in the next block
+                if here == start {
+                    break 'search if FIRST && start == 0 {
+                        LineScan::Refused(Refusal::BadRequest)
+                    } else {
+                        LineScan::Found(first, here + 2)
+                    };
+                }
+                if FIRST && start == 0 {
+                    first = here;
+                } else {
+                    fields.take_line(window, start..here, chunk_at(text, start), notes, scan);
+                }
+                fields.lines += 1;
+                start = here + 2;
             }
-            (left, start) = (then_left, here + 2);
+            at += BLOCK;
         }
-        at += BLOCK;
-    }
-    match (window.len() == MAX_HEAD_BYTES, start) {
-        (false, _) => LineScan::Incomplete,
-        (true, 0) => LineScan::Refused(Refusal::UriTooLong),
-        (true, _) => LineScan::Refused(Refusal::HeadTooLarge),
-    }
+        match (window.len() == MAX_HEAD_BYTES, start) {
+            (false, _) => LineScan::Incomplete,
+            (true, 0) => LineScan::Refused(Refusal::UriTooLong),
+            (true, _) => LineScan::Refused(Refusal::HeadTooLarge),
+        }
+    };
+    // Whatever it came to behind the last line that was allowed.
+    if fields.lines > most { LineScan::Refused(Refusal::HeadTooLarge) } else { found }
 }
 
 /// Whether this control, which is no tab and begins no CRLF, may not stand in a head. `start`: of its line.
@@ -308,12 +318,15 @@ fn is_fault(window: &[u8], here: usize, start: usize) -> bool {
 
 #[derive(Default)]
 struct Fields<'a> {
+    /// Lines so far, those of [`FirstLines`] not counted.
+    lines: usize,
     host: Option<&'a [u8]>,
     close: bool,
     request_id: Option<&'a [u8]>,
     has_request_id: bool,
     min_revision: Option<&'a [u8]>,
     debug: bool,
+    traced: bool,
     /// Something below is set.
     unusual: bool,
     content_length: Option<&'a [u8]>,
@@ -338,30 +351,36 @@ impl<'a> Fields<'a> {
         notes: &mut N,
         scan: impl Scan,
     ) {
-        // At the latest the line's end stops the run.
-        let (stops, run) = match run.map(|run| (scan.stops(run), run)) {
-            Some((stops, run)) if run.get(stops.trailing_zeros() as usize) == Some(&b':') => (stops, run),
+        // At the latest the line's end stops the run. One that nothing stops begins with a byte that is no colon.
+        let (colon, run) = match run.map(|run| (scan.stops(run).trailing_zeros() as usize % RUN, run)) {
+            Some((colon, run)) if run[colon] == b':' => (colon, run),
             _ => return self.take_any(&window[line], notes),
         };
-        let colon = stops.trailing_zeros();
-        if N::wants(colon, run[0]) {
-            let line = &window[line];
-            if !notes.take(line, colon as usize) {
-                self.take(line, colon as usize);
+        let Some(field) = N::FIELDS.at(run[0], colon) else { return };
+        if scan.is_name(run, field.padded()) {
+            let value = &window[line.start + colon + 1..line.end];
+            if field.is_noted() {
+                notes.note(field, value);
+            } else if field != Field::Connection || value != b" keep-alive" {
+                self.take(field, value);
             }
+        } else if field.is_framing() {
+            self.take_any(&window[line], notes);
         }
     }
 
-    /// A line whose name is not of the simplest bytes, or long.
+    /// A line whose name is not of the simplest bytes, or long, or is nearly one of those that say how long the message is.
     #[cold]
-    fn take_any(&mut self, line: &'a [u8], notes: &mut impl Notes<'a>) {
-        match line.iter().position(|&b| !TOKEN[usize::from(b)]) {
-            Some(colon) if line[colon] == b':' => {
-                if !notes.take(line, colon) {
-                    self.take(line, colon);
-                }
-            }
-            _ => self.refuse(),
+    fn take_any<N: Notes<'a>>(&mut self, line: &'a [u8], notes: &mut N) {
+        let colon = line.iter().position(|&b| !TOKEN[usize::from(b)]);
+        let Some(colon) = colon.filter(|colon| line[*colon] == b':') else { return self.refuse() };
+        let (name, value) = (&line[..colon], &line[colon + 1..]);
+        let Some(field) = N::FIELDS.of(name) else { return };
+        if name.eq_ignore_ascii_case(field.name().as_bytes()) {
+            if field.is_noted() { notes.note(field, value) } else { self.take(field, value) }
+        } else if field.is_framing() && field.is_folded(name) {
+            (self.unusual, self.odd) = (true, true);
+            self.coded |= field == Field::TransferEncoding;
         }
     }
 
@@ -370,46 +389,51 @@ impl<'a> Fields<'a> {
         (self.unusual, self.bad) = (true, true);
     }
 
-    /// A line whose name ends there.
+    /// The value of a field that decides something.
     #[inline(never)]
-    fn take(&mut self, line: &'a [u8], colon: usize) {
-        let (name, value) = (&line[..colon], &line[colon + 1..]);
-        match name.len() {
-            0 => self.refuse(),
-            4 if is(name, b"host") => {
+    fn take(&mut self, field: Field, value: &'a [u8]) {
+        match field {
+            Field::Host => {
                 let again = self.host.replace(trim(value)).is_some();
                 (self.unusual, self.bad) = (self.unusual | again, self.bad | again);
             }
-            6 if is(name, b"expect") => (self.unusual, self.expect) = (true, true),
-            10 if is(name, b"connection") && value != b" keep-alive" => {
+            Field::Expect => (self.unusual, self.expect) = (true, true),
+            Field::Connection => {
                 let value = trim(value);
-                self.close |= !is(value, b"keep-alive")
+                self.close |= !value.eq_ignore_ascii_case(b"keep-alive")
                     && value.split(|&b| b == b',').any(|t| trim(t).eq_ignore_ascii_case(b"close"));
             }
-            12 if is(name, b"x-request-id") => {
+            Field::Traceparent => self.traced = true,
+            Field::RequestId => {
                 // Of two neither is echoed: which one is meant would be a guess.
                 self.request_id = Some(trim(value)).filter(|id| is_request_id(id) && !self.has_request_id);
                 self.has_request_id = true;
             }
-            13 if is(name, b"x-linkr-debug") => self.debug = trim(value) == b"1",
-            14 if is_framing(name, b"content-length") => {
+            Field::AsksDebug => self.debug = trim(value) == b"1",
+            Field::ContentLength => {
                 self.unusual = true;
-                if name[7] == b'-' {
-                    self.bad |= self.content_length.replace(trim(value)).is_some();
-                } else {
-                    self.odd = true;
-                }
+                self.bad |= self.content_length.replace(trim(value)).is_some();
             }
-            17 if is_framing(name, b"transfer-encoding") => {
+            Field::TransferEncoding => {
                 self.unusual = true;
-                self.odd |= self.coded || name[8] != b'-' || !is(trim(value), b"chunked");
+                self.odd |= self.coded || !trim(value).eq_ignore_ascii_case(b"chunked");
                 self.coded = true;
             }
-            20 if is(name, b"x-linkr-min-revision") => {
+            Field::MinRevision => {
                 let again = self.min_revision.replace(trim(value)).is_some();
                 (self.unusual, self.bad) = (self.unusual | again, self.bad | again);
             }
-            _ => {}
+            Field::Nameless => self.refuse(),
+            Field::Agent
+            | Field::Referrer
+            | Field::Language
+            | Field::Forwarded
+            | Field::SecPurpose
+            | Field::Purpose
+            | Field::XPurpose
+            | Field::XMoz
+            | Field::Gpc
+            | Field::DoNotTrack => {}
         }
     }
 
@@ -426,7 +450,12 @@ impl<'a> Fields<'a> {
             request_id: self.request_id,
             min_revision: self.min_revision,
             debug: self.debug,
-            plain: !close && self.request_id.is_none() && self.min_revision.is_none() && !self.debug,
+            traced: self.traced,
+            plain: !close
+                && self.request_id.is_none()
+                && self.min_revision.is_none()
+                && !self.debug
+                && !self.traced,
         }
     }
 
@@ -506,14 +535,6 @@ fn plain_host(run: &[u8; RUN], scan: impl Scan) -> Option<usize> {
     }
     let port_end = (others & (others - 1)).trailing_zeros() as usize;
     (port_end < RUN && is_port(&run[end as usize..port_end])).then_some(port_end)
-}
-
-/// Whether `name` is this framing field, also with `_` for `-`: some programs in front fold the two, and then the end
-/// of the message would depend on who reads it. So both announce content.
-fn is_framing(name: &[u8], want: &[u8]) -> bool {
-    name.iter()
-        .zip(want)
-        .all(|(&have, &want)| have.to_ascii_lowercase() == want || (have == b'_' && want == b'-'))
 }
 
 /// Whether `text`, in which no control is, is `want` in any case. `want`: lower-case letters and hyphens. Then only

@@ -39,6 +39,7 @@ fn a_plain_request() {
             request_id: Some(b"a.b-c_1"),
             min_revision: None,
             debug: false,
+            traced: false,
             plain: false,
         })
     );

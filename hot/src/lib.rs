@@ -17,6 +17,7 @@ mod response;
 mod scan;
 mod set;
 mod sync;
+mod turns;
 mod unchecked;
 mod unknown;
 
@@ -34,4 +35,5 @@ pub use miss::{MissRoute, Policy, Source};
 pub use outcome::{Counts, Outcome, Tier};
 pub use response::{DebugFields, ResponseOptions, Stamp, write_redirect};
 pub use set::{Absence, EntryState, FillOutcome, Fork, Lookup, Set, StoredValue, TierReading};
+pub use turns::{TURNS, Turn, TurnMarks, Turns};
 pub use unknown::{UnknownCodes, UnknownNote};

@@ -1,5 +1,8 @@
 //! What a request came to, and where its answer came from: for counting.
 
+use crate::head::Head;
+use std::cell::Cell;
+
 /// What a request came to: the `outcome` label of `linkr_edge_requests_total`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(usize)]
@@ -112,6 +115,8 @@ pub struct Counts {
     outcomes: [u64; Outcome::ALL.len()],
     /// Where the answers came from: the same for all of one turn.
     pub tier: Tier,
+    /// In a cell: what is answered from is borrowed where it is found out, and nearly every request never comes there.
+    traced: Cell<bool>,
 }
 
 impl Counts {
@@ -119,6 +124,16 @@ impl Counts {
     #[inline]
     pub fn add(&mut self, outcome: Outcome) {
         self.outcomes[outcome as usize] += 1;
+    }
+
+    /// A request is answered that is not of the plainest kind.
+    pub fn meet(&self, head: &Head<'_>) {
+        self.traced.set(self.traced.get() | head.traced);
+    }
+
+    /// Whether a request said that it belongs to a trace.
+    pub fn traced(&self) -> bool {
+        self.traced.get()
     }
 
     /// Hands over every count that is not zero, and begins again.

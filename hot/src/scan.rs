@@ -15,6 +15,32 @@ pub trait Scan: Copy {
 
     /// The same for those of them that are a dot, as far as they are told from others.
     fn dots(self, run: &[u8; RUN]) -> u32;
+
+    /// Whether a run of which the first bytes are [simple](is_simple), as many as the name has, begins with this name in any
+    /// case. Then only a letter becomes another's by the bit that tells cases apart.
+    fn is_name(self, run: &[u8; RUN], name: &PaddedName) -> bool;
+}
+
+/// A name of less than [`RUN`] bytes, as a run is compared with it.
+#[derive(Clone, Copy)]
+pub struct PaddedName {
+    /// In lower case, zeros behind it.
+    pub bytes: [u8; RUN],
+    /// Ones where the name has bytes.
+    pub mask: [u8; RUN],
+}
+
+impl PaddedName {
+    /// Of letters in lower case and hyphens.
+    pub const fn new(name: &str) -> Self {
+        let (name, mut at) = (name.as_bytes(), 0);
+        let (mut bytes, mut mask) = ([0; RUN], [0; RUN]);
+        while at < name.len() {
+            (bytes[at], mask[at]) = (name[at], u8::MAX);
+            at += 1;
+        }
+        Self { bytes, mask }
+    }
 }
 
 /// Whether a byte may stand anywhere in a field's name, in a label of a host, and in a code.
@@ -52,6 +78,11 @@ impl Scan for Words {
     fn dots(self, _: &[u8; RUN]) -> u32 {
         0
     }
+
+    #[inline(always)]
+    fn is_name(self, run: &[u8; RUN], name: &PaddedName) -> bool {
+        (0..RUN).all(|at| ((run[at] | 0x20) ^ name.bytes[at]) & name.mask[at] == 0)
+    }
 }
 
 #[cfg(test)]
@@ -74,6 +105,15 @@ mod tests {
                 run[at] = byte;
                 assert!(is_simple(byte) || scan.stops(&run) & 1 << at != 0, "{byte:#x} at {at}");
                 assert!(byte == b'.' || scan.dots(&run) == 0, "{byte:#x} at {at}");
+            }
+        }
+        let name = PaddedName::new("x-linkr-debug");
+        for byte in (0..=u8::MAX).filter(|byte| is_simple(*byte)) {
+            for at in 0..RUN {
+                let mut run = *b"x-LINKR-debug: 1\r\n              ";
+                let same = at >= 13 || run[at].eq_ignore_ascii_case(&byte);
+                run[at] = byte;
+                assert_eq!(scan.is_name(&run, &name), same, "{byte:#x} at {at}");
             }
         }
         let all: [u8; BLOCK] = std::array::from_fn(|at| if at % 3 == 0 { 0x7f } else { at as u8 % 0x20 });

@@ -4,14 +4,15 @@
 
 use crate::scan::RUN;
 #[cfg(target_arch = "x86_64")]
-use crate::scan::{BLOCK, Scan, is_simple};
+use crate::scan::{BLOCK, PaddedName, Scan, is_simple};
 use dashmap::DashMap;
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
 #[cfg(target_arch = "x86_64")]
 use std::arch::x86_64::{
     _mm_loadu_si128, _mm256_add_epi8, _mm256_and_si256, _mm256_andnot_si256, _mm256_broadcastsi128_si256,
-    _mm256_cmpeq_epi8, _mm256_cmpgt_epi8, _mm256_loadu_si256, _mm256_movemask_epi8, _mm256_set1_epi8,
-    _mm256_setzero_si256, _mm256_shuffle_epi8, _mm256_srli_epi16,
+    _mm256_cmpeq_epi8, _mm256_cmpgt_epi8, _mm256_loadu_si256, _mm256_movemask_epi8, _mm256_or_si256,
+    _mm256_set1_epi8, _mm256_setzero_si256, _mm256_shuffle_epi8, _mm256_srli_epi16, _mm256_testz_si256,
+    _mm256_xor_si256,
 };
 use std::hash::{BuildHasher, Hash};
 use std::ptr::NonNull;
@@ -126,6 +127,22 @@ impl Scan for Vectors {
         }
         // SAFETY: as above.
         unsafe { dots(run) }
+    }
+
+    #[inline(always)]
+    fn is_name(self, run: &[u8; RUN], name: &PaddedName) -> bool {
+        #[target_feature(enable = "avx2")]
+        #[inline]
+        fn is_name(run: &[u8; RUN], name: &PaddedName) -> bool {
+            let load = |bytes: &[u8; RUN]| {
+                // SAFETY: it is thirty-two bytes, and the load asks for no alignment.
+                unsafe { _mm256_loadu_si256(bytes.as_ptr().cast()) }
+            };
+            let lower = _mm256_or_si256(load(run), _mm256_set1_epi8(0x20));
+            _mm256_testz_si256(_mm256_xor_si256(lower, load(&name.bytes)), load(&name.mask)) == 1
+        }
+        // SAFETY: as above.
+        unsafe { is_name(run, name) }
     }
 }
 

@@ -157,11 +157,16 @@ impl Interceptor for Credentials {
             metadata.insert("authorization", bearer.clone());
         }
         put(metadata, "x-request-id", format_args!("{id:016x}"));
-        put(metadata, "traceparent", format_args!("00-{high:016x}{low:016x}-{span:016x}-00"));
+        if metadata.get(TRACEPARENT).is_none() {
+            put(metadata, TRACEPARENT, format_args!("00-{high:016x}{low:016x}-{span:016x}-00"));
+        }
         request.set_timeout(DEADLINE);
         Ok(request)
     }
 }
+
+/// Which trace a call belongs to; one that says it itself keeps it.
+const TRACEPARENT: &str = "traceparent";
 
 fn put(metadata: &mut MetadataMap, name: &'static str, value: impl Display) {
     if let Ok(value) = value.to_string().parse() {
@@ -181,6 +186,9 @@ mod tests {
         assert_eq!(one.get("authorization").unwrap(), "Bearer lk_x");
         assert_eq!(one.get("traceparent").unwrap().len(), 55);
         assert_ne!(one.get("x-request-id"), other.get("x-request-id"));
+        let mut traced = Request::new(());
+        traced.metadata_mut().insert(TRACEPARENT, "its-own".parse().unwrap());
+        assert_eq!(credentials.call(traced).unwrap().metadata().get(TRACEPARENT).unwrap(), "its-own");
         assert!(one.get("grpc-timeout").is_some());
         assert!(!format!("{:?}", KeySource::Text("lk_x".into())).contains("lk_x"));
     }

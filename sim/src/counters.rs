@@ -149,8 +149,8 @@ counters! {
     click_kills,
     /// Edges whose machine lost power.
     click_power_cuts,
-    /// Spools closed, and others begun.
-    click_spools_closed,
+    /// Spools of processes before that owed something when others were begun.
+    click_spools_owing,
     /// Stores of clicks put back.
     click_restores,
 }

@@ -277,8 +277,8 @@ impl SpoolWorld {
                 self.edges[e].tear(&mut self.rng);
             }
         }
-        let closed = self.edges[e].start(self.now, &mut self.rng);
-        self.counters.click_spools_closed += closed;
+        let owing = self.edges[e].start(self.now, &mut self.rng);
+        self.counters.click_spools_owing += owing;
     }
 
     /// Every connection breaks, and each edge asks about what it still has.

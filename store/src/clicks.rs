@@ -4,11 +4,13 @@
 mod age;
 mod append;
 mod ask;
+mod by_link;
 mod clicked;
 mod delete;
 mod deleting;
+mod deletions;
 mod fold;
-mod listed;
+mod folding;
 mod lists;
 mod memory;
 mod notes;
@@ -25,9 +27,9 @@ mod unknown;
 mod varint;
 
 pub(crate) use append::append;
-pub(crate) use ask::counts;
-pub(crate) use deleting::delete;
-pub(crate) use fold::fold;
+pub(crate) use by_link::counts;
+pub(crate) use deleting::{STEPS, delete, work};
+pub(crate) use folding::fold;
 pub(crate) use memory::Memory;
 pub(crate) use notes::{forget_edge, losses, note_until, unknown_codes, until, was_clicked};
 pub(crate) use raw::{agents, end as raw_end, page as raw_page};

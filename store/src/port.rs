@@ -295,7 +295,7 @@ pub async fn blocking<T: Send + 'static>(
     store: &Arc<dyn Repository>,
     call: impl FnOnce(&dyn Repository) -> Result<T, StoreFault> + Send + 'static,
 ) -> Result<T, StoreFault> {
-    let store = store.clone();
-    let answer = tokio::task::spawn_blocking(move || call(&*store)).await;
+    let (store, span) = (store.clone(), tracing::Span::current());
+    let answer = tokio::task::spawn_blocking(move || span.in_scope(|| call(&*store))).await;
     answer.unwrap_or_else(|e| Err(StoreFault::Unavailable(format!("a read did not end: {e}"))))
 }

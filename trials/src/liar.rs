@@ -216,13 +216,13 @@ impl Shared {
                     seq: seq(random, near),
                     page: random.below(5u64),
                 }),
-                5..8 => follow_request::Message::Ping(v1::Ping { id: random.next(), clicks_until: 0 }),
+                5..8 => follow_request::Message::Ping(v1::Ping { id: random.next(), ..v1::Ping::default() }),
                 8 => {
                     self.note(|told| told.hellos += 1);
                     follow_request::Message::Hello(self.hello(random, near))
                 }
                 _ if random.chance(300) => follow_request::Message::Leave(v1::Leave::default()),
-                _ => follow_request::Message::Ping(v1::Ping { id: 0, clicks_until: 0 }),
+                _ => follow_request::Message::Ping(v1::Ping { id: 0, ..v1::Ping::default() }),
             };
             self.note(|told| told.messages += 1);
             course.say(message).await;
@@ -291,7 +291,7 @@ impl Shared {
             let until = self.end.min(Instant::now() + DEAFNESS);
             while Instant::now() < until {
                 course
-                    .say(follow_request::Message::Ping(v1::Ping { id: random.next(), clicks_until: 0 }))
+                    .say(follow_request::Message::Ping(v1::Ping { id: random.next(), ..v1::Ping::default() }))
                     .await;
                 sleep(Duration::from_millis(1)).await;
             }

@@ -48,8 +48,8 @@ impl RedisReads {
         fleet.import(&file)?;
         fleet.copied(self.links).await?;
         plain(&fleet, self.links)?;
-        // Room for a hundredth: asked in their order, next to none is there when its turn comes again.
-        let small = fleet.edge(self.links * 2).await?;
+        // A byte a link is room for one in 120: asked in their order, next to none is there when its turn comes again.
+        let small = fleet.edge(self.links).await?;
         let large = fleet.edge(1 << 30).await?;
         let links = file.to_string_lossy();
         let load = ["--links", &links, "--draw", "order", "--core", OTHER_CORE];

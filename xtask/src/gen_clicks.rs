@@ -10,7 +10,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 use store::port::Repository;
-use store::port::clicks::{AppendOutcome, Appended, ClickStore};
+use store::port::clicks::{AppendOutcome, Appended, BatchSender, ClickStore};
 use store::sqlite::{Options, Sqlite};
 
 /// The exponent by which few links have most of the clicks.
@@ -139,8 +139,8 @@ impl WrittenSpool {
         let offer = Offer { seq: self.seq, first_no: batch.first_no, last_no: batch.last_no(), first: false };
         self.last_no = batch.last_no();
         let bytes = Bytes::from(encode(&batch));
-        let (edge, batch) = (Arc::clone(&self.edge), Arc::new(batch));
-        Appended { edge, bound: false, spool: self.id, offer, batch, bytes }
+        let sender = BatchSender { edge: Arc::clone(&self.edge), key: "".into(), bound: false };
+        Appended { sender, spool: self.id, offer, batch: Arc::new(batch), bytes }
     }
 }
 

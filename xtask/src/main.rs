@@ -1,6 +1,7 @@
 //! The logic behind the make targets, so that it is Rust and not shell: `test`, `test-long`, `fuzz`, `lint`, `bench`, `services`,
-//! `image-root`, `gen-snapshot`, `gen-clicks`, `lines`, `crawlers`.
+//! `image-root`, `gen-snapshot`, `gen-clicks`, `lines`, `crawlers`, `dashboards`.
 
+mod axe;
 mod crawlers;
 mod fuzz;
 mod gen_clicks;
@@ -13,7 +14,7 @@ mod tools;
 
 use std::process::{Command, ExitCode};
 
-const USAGE: &str = "usage: xtask test|bench|load|compare [ARGS…] | test-long | fuzz SECONDS [TARGET…] | lint | services | image-root DIR --binary PATH | gen-snapshot LINKS FILE | gen-clicks CLICKS LINKS DAYS FILE | lines | crawlers PACKAGE";
+const USAGE: &str = "usage: xtask test|bench|load|compare [ARGS…] | test-long | fuzz SECONDS [TARGET…] | lint | services | image-root DIR --binary PATH | gen-snapshot LINKS FILE | gen-clicks CLICKS LINKS DAYS FILE | lines | crawlers PACKAGE | dashboards";
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
@@ -25,6 +26,7 @@ fn main() -> ExitCode {
         "lint" => lint(),
         "services" => servers::run(),
         "lines" => lines::print(),
+        "dashboards" => write_dashboards(),
         "crawlers" => match rest {
             [package] => crawlers::write(package.as_ref()),
             _ => Err(USAGE.to_owned()),
@@ -111,10 +113,24 @@ fn threads() -> String {
 fn test_long() -> Result<(), String> {
     tools::install_what_is_missing();
     python::install_what_is_missing();
+    axe::install_what_is_missing();
     cargo(&TESTS, &["--".to_owned(), "--ignored".to_owned()])?;
     // Apart: with the feature every shared word of the set is one of the test's.
     cargo(&["test", "--locked", "--package", "hot", "--features", "shuttle", "--test", "threads"], &[])?;
     fuzz::run(20, &fuzz::TARGETS)
+}
+
+/// Dashboards, alerts and the runbook, from their list.
+fn write_dashboards() -> Result<(), String> {
+    for file in dashboards::files() {
+        let path = std::path::Path::new(&file.path);
+        let folder = path.parent().map_or(Ok(()), std::fs::create_dir_all);
+        folder
+            .and_then(|()| std::fs::write(path, &file.text))
+            .map_err(|fault| format!("cannot write {}: {fault}", file.path))?;
+        println!("{}", file.path);
+    }
+    Ok(())
 }
 
 fn lint() -> Result<(), String> {

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// A program, the Debian package that holds it, and what is skipped without it.
-const TOOLS: [(&str, &str, &str); 18] = [
+const TOOLS: [(&str, &str, &str); 19] = [
     ("g++", "g++", "fuzz targets"),
     ("strace", "strace", "durability: syncs before acknowledgements"),
     ("valgrind", "valgrind", "instructions of a hit"),
@@ -17,6 +17,7 @@ const TOOLS: [(&str, &str, &str); 18] = [
     ("unshare", "util-linux", "image root"),
     ("prometheus", "prometheus", "metrics: a real Prometheus reads them"),
     ("chromium", "chromium", "load test: its page opens in a browser"),
+    ("chromedriver", "chromium-driver", "pages in a real browser"),
     ("nginx", "nginx-light", "load test: TLS against a real server"),
     ("haproxy", "haproxy", "trials: an outage behind a real balancer"),
     ("openssl", "openssl", "load test: TLS against a real server"),

@@ -60,7 +60,7 @@ const RULES: [Rule; 19] = [
     Rule { within: "hot/src", never: &CLOCKS },
     Rule { within: "hot/src", never: &WAITING },
     Rule { within: "hot/src", never: &["tokio", "monoio", "tracing", "tonic", "quanta", "socket2", "libc"] },
-    Rule { within: "edge/src/worker", never: &["tokio", "tonic", "axum", "proto"] },
+    Rule { within: "edge/src/worker", never: &["tokio", "tonic", "axum", "proto", "otlp"] },
     Rule { within: "edge/src/background", never: &["monoio"] },
     Rule {
         within: "control/src/service",
@@ -69,7 +69,7 @@ const RULES: [Rule; 19] = [
 ];
 
 /// Of our own crates, those that a crate may name.
-const MAY: [(&str, &[&str]); 16] = [
+const MAY: [(&str, &[&str]); 19] = [
     ("link", &[]),
     ("feed", &["link"]),
     ("clicks", &["link"]),
@@ -79,27 +79,36 @@ const MAY: [(&str, &[&str]); 16] = [
     ("journal", &["link", "record"]),
     ("proto", &["link", "feed"]),
     ("exposition", &[]),
-    ("edge", &["link", "clicks", "feed", "hot", "record", "proto", "exposition"]),
+    ("otlp", &["feed"]),
+    ("dashboards", &[]),
+    ("edge", &["link", "clicks", "feed", "hot", "record", "proto", "exposition", "otlp"]),
     ("store", &["link", "clicks", "feed", "record", "journal", "proto"]),
-    ("control", &["link", "clicks", "feed", "record", "journal", "store", "proto", "exposition"]),
+    ("ui", &["exposition"]),
+    (
+        "control",
+        &["link", "clicks", "feed", "record", "journal", "store", "proto", "exposition", "otlp", "ui"],
+    ),
     ("loadtest", &["services"]),
     ("services", &[]),
     ("sim", &["link", "clicks", "feed", "hot", "record", "journal", "services"]),
     ("trials", &["link", "proto", "services"]),
 ];
-const OURS: [&str; 17] = [
+const OURS: [&str; 20] = [
     "link",
     "clicks",
     "journal",
     "store",
     "record",
     "exposition",
+    "dashboards",
+    "otlp",
     "feed",
     "fuzz",
     "hot",
     "proto",
     "edge",
     "control",
+    "ui",
     "cli",
     "loadtest",
     "services",

@@ -1,8 +1,13 @@
 //! Answers 10,000 hits in a set of 100,000 links, for valgrind to count: `hits bare`, `hits browser`, `hits forwarded` for
-//! a browser's head as a proxy passes it on, or `hits letters` for codes with a letter beyond ASCII. `hits bare noting`:
-//! each click is noted in a ring.
+//! a browser's head as a proxy passes it on, or `hits letters` for codes with a letter beyond ASCII. `hits lenient`: of a
+//! domain that finds codes however they are written, as stored; `hits folded` in another case, `hits slashed` with a slash
+//! behind. `hits bare noting`: each click is noted in a ring. `hits turn`: so many turns end that nobody looks at.
 
-use benches::{Answerer, bare, browser, forwarded, key_with_letter, link, set, with_letter};
+use benches::{
+    Answerer, bare, browser, folded, forwarded, key_with_letter, lenient, lenient_key, link, set, slashed,
+    with_letter,
+};
+use hot::{Outcome, TurnMarks, Turns};
 
 const LINKS: u32 = 100_000;
 const HITS: u32 = 10_000;
@@ -13,19 +18,40 @@ fn main() {
         "browser" => browser,
         "forwarded" => forwarded,
         "letters" => with_letter,
+        "lenient" => lenient,
+        "folded" => folded,
+        "slashed" => slashed,
         _ => bare,
     };
+    if kind == "turn" {
+        let mut turns = Turns::new(0);
+        turns.look_at(1_000_000);
+        return println!(
+            "{} of them looked at",
+            (0..HITS).filter(|at| turn_ends(&mut turns, u64::from(*at))).count()
+        );
+    }
     // Spread over the whole set, and made before anything is counted.
     let numbers = (0..HITS).map(|number| number * (LINKS / HITS));
     let heads: Vec<_> = numbers.clone().map(head).collect();
     let noting = std::env::args().nth(2).is_some_and(|how| how == "noting");
-    let (set, mut asking) = (set(LINKS), if noting { Answerer::noting() } else { Answerer::default() });
-    for number in numbers.filter(|_| kind == "letters") {
-        let seq = u64::from(LINKS + 1 + number);
-        set.apply(key_with_letter(number).as_bytes(), seq, Some(&link(number)));
+    let (more, usual): (Option<fn(u32) -> link::Key>, fn() -> Answerer) = match kind.as_str() {
+        "letters" => (Some(key_with_letter), Answerer::default),
+        "lenient" | "folded" | "slashed" => (Some(lenient_key), Answerer::lenient),
+        _ => (None, Answerer::default),
+    };
+    let (set, mut asking) = (set(LINKS), if noting { Answerer::noting() } else { usual() });
+    for (number, key) in numbers.filter_map(|number| Some((number, more?(number)))) {
+        set.apply(key.as_bytes(), u64::from(LINKS + 1 + number), Some(&link(number)));
     }
     println!("{} bytes answered", counted(&set, &mut asking, &heads));
     assert_eq!(asking.lost().unwrap_or(0), 0, "each was noted");
+}
+
+/// What a worker does for traces behind each turn.
+#[inline(never)]
+fn turn_ends(turns: &mut Turns<u64>, at: u64) -> bool {
+    turns.end(at, at, TurnMarks::of(Outcome::Redirect))
 }
 
 /// What is counted goes by this name.

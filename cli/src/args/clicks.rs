@@ -72,6 +72,9 @@ pub struct Clicks {
     /// Clicks of these kinds, separated by commas; all is every kind [default: human; with --by kind, --watch and --export: all]
     #[arg(long = "kind", value_name = "KIND", value_delimiter = ',', value_parser = kinds())]
     pub kinds: Vec<String>,
+    /// Which of them.
+    #[command(flatten)]
+    pub filters: ClickFilters,
     /// Shows each click as it happens, until it is stopped
     #[arg(long, conflicts_with_all = ["last", "by", "zone", "top"])]
     pub watch: bool,
@@ -79,7 +82,8 @@ pub struct Clicks {
     /// standard output. Single clicks are kept for 30 days: --last 30d is all of them
     #[arg(long, value_name = "FILE", conflicts_with_all = ["watch", "by", "zone", "top"])]
     pub export: Option<PathBuf>,
-    /// Deletes all clicks of the link for good; --delete=domain those of every link of --domain
+    /// Deletes all clicks of the link for good; --delete=domain those of every link of --domain, of which a terminal asks
+    /// whether you are sure
     #[arg(
         long,
         value_name = "WHAT",
@@ -89,6 +93,9 @@ pub struct Clicks {
         conflicts_with_all = ["watch", "export", "last", "by", "zone", "top", "kinds"]
     )]
     pub delete: Option<DeletedClicks>,
+    /// With --delete=domain: deletes without asking, as where standard input is no terminal
+    #[arg(long, requires = "delete")]
+    pub yes: bool,
     /// Shows which codes without a link were asked for: which printed link is broken?
     #[arg(long, conflicts_with_all = ["watch", "export", "delete", "by", "zone", "kinds", "code"])]
     pub unknown: bool,
@@ -96,6 +103,35 @@ pub struct Clicks {
     #[command(flatten)]
     pub server: ClickServer,
 }
+
+/// Which clicks are counted, beside their kinds: those that have one of the values of each flag. `-` is what is not known.
+#[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
+pub struct ClickFilters {
+    /// Counts the clicks of those links of the domain that have this tag now
+    #[arg(long, value_name = "TAG", conflicts_with_all = ["code", "watch", "export", "delete", "unknown"])]
+    pub tag: Option<String>,
+    /// Clicks from these countries: two letters each, separated by commas; here and below - is what is not known
+    #[arg(long = "country", value_name = "CC", value_delimiter = ',', conflicts_with_all = UNCOUNTED)]
+    pub countries: Vec<String>,
+    /// Clicks on these devices: desktop, mobile, other
+    #[arg(long = "device", value_name = "DEVICE", value_delimiter = ',', conflicts_with_all = UNCOUNTED)]
+    pub devices: Vec<String>,
+    /// Clicks with these browsers, such as Firefox
+    #[arg(long = "browser", value_name = "NAME", value_delimiter = ',', conflicts_with_all = UNCOUNTED)]
+    pub browsers: Vec<String>,
+    /// Clicks with these operating systems, such as Android
+    #[arg(long = "os", value_name = "NAME", value_delimiter = ',', conflicts_with_all = UNCOUNTED)]
+    pub oses: Vec<String>,
+    /// Clicks that came from these hosts or groups of hosts, such as news.example or Facebook
+    #[arg(long = "referrer", value_name = "HOST", value_delimiter = ',', conflicts_with_all = UNCOUNTED)]
+    pub referrers: Vec<String>,
+    /// Clicks whose first language is one of these: two letters each
+    #[arg(long = "language", value_name = "LL", value_delimiter = ',', conflicts_with_all = UNCOUNTED)]
+    pub languages: Vec<String>,
+}
+
+/// What counts nothing.
+const UNCOUNTED: [&str; 4] = ["watch", "export", "delete", "unknown"];
 
 impl Clicks {
     /// The kinds that are asked for, every one by its name; empty: nothing was said. Of links and of single clicks there are
@@ -242,6 +278,38 @@ mod tests {
     }
 
     #[test]
+    fn every_filter_of_the_api_has_a_flag() {
+        let words = [
+            "--tag",
+            "t",
+            "--country",
+            "DE,-",
+            "--device",
+            "mobile",
+            "--browser",
+            "Firefox",
+            "--os",
+            "Linux",
+            "--referrer",
+            "a.example",
+            "--language",
+            "de",
+        ];
+        let filters = parse(&words).unwrap().filters;
+        let list = |texts: &[&str]| texts.iter().map(|&text| text.to_owned()).collect::<Vec<_>>();
+        let want = ClickFilters {
+            tag: Some("t".into()),
+            countries: list(&["DE", "-"]),
+            devices: list(&["mobile"]),
+            browsers: list(&["Firefox"]),
+            oses: list(&["Linux"]),
+            referrers: list(&["a.example"]),
+            languages: list(&["de"]),
+        };
+        assert_eq!(filters, want);
+    }
+
+    #[test]
     fn one_thing_is_done_at_a_time() {
         for words in [
             &["--watch", "--export", "f"][..],
@@ -252,6 +320,11 @@ mod tests {
             &["--last", "7"],
             &["--last", "0d"],
             &["--top", "0"],
+            &["a", "--tag", "x"],
+            &["--watch", "--country", "DE"],
+            &["--export", "f", "--os", "Linux"],
+            &["--unknown", "--language", "de"],
+            &["--yes"],
         ] {
             assert!(parse(words).is_err(), "{words:?}");
         }

@@ -6,6 +6,7 @@ use crate::out;
 use clap::builder::PossibleValuesParser;
 use clap::{Args, Subcommand, ValueEnum};
 use proto::described::settable;
+use std::path::PathBuf;
 
 /// Every field that can be set has a default to go back to, but the target.
 fn clearable() -> PossibleValuesParser {
@@ -81,6 +82,18 @@ pub enum LinkCommand {
         /// Goes on behind an earlier page
         #[arg(long, value_name = "TOKEN")]
         page_token: Option<String>,
+        /// Which server.
+        #[command(flatten)]
+        server: Server,
+    },
+    /// Draws the QR code of a link, for a terminal; its picture is an SVG file
+    Qr {
+        /// Its code, or its whole address
+        #[arg(value_parser = named)]
+        code: AddressedCode,
+        /// Write the picture into this file instead
+        #[arg(long, value_name = "FILE")]
+        svg: Option<PathBuf>,
         /// Which server.
         #[command(flatten)]
         server: Server,

@@ -92,6 +92,13 @@ pub fn control_url(text: &str) -> Result<String, String> {
     bare_url(text.to_owned()).map_err(|why| format!("{why}: an address of control is http://host:port"))
 }
 
+/// As the exporter of traces takes it.
+pub fn receiver_url(text: &str) -> Result<String, String> {
+    bare_url(text.to_owned()).map_err(|why| {
+        format!("{why}: a receiver of OTLP over gRPC is http://host:4317 or https://host:4317")
+    })
+}
+
 /// With the scheme that may be left out, and the host of this machine.
 pub fn server_url(text: &str) -> Result<String, String> {
     if text.contains(":/") && !text.contains("://") {

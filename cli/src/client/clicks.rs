@@ -6,13 +6,14 @@ mod table;
 
 use super::place::{LinkPlace, place};
 use super::{call, links_of, parent};
-use crate::args::{Api, ClickBy, ClickOutput, Clicks, DeletedClicks};
+use crate::args::{Api, ClickBy, ClickFilters, ClickOutput, Clicks, DeletedClicks};
 use crate::fault::CommandFault;
 use crate::out;
 use prost_types::Timestamp;
 use proto::client::KeyedChannel;
 use proto::v1::clicks_client::ClicksClient;
 use proto::v1::{self, QueryClicksResponse};
+use std::io::{BufRead, IsTerminal};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 const DAY: u64 = 86_400;
@@ -22,7 +23,7 @@ const LONG_LIVED: u32 = 3_600;
 /// Runs it.
 pub async fn clicks(args: Clicks) -> Result<(), CommandFault> {
     let kinds = args.asked_kinds();
-    let Clicks { code, last, by, zone, top, watch, export, delete, unknown, server, .. } = args;
+    let Clicks { code, last, by, zone, top, filters, watch, export, delete, yes, unknown, server, .. } = args;
     let output = server.output;
     let server = server.into_server();
     let link = match code {
@@ -32,6 +33,10 @@ pub async fn clicks(args: Clicks) -> Result<(), CommandFault> {
     let scope = ClickScope { domain: server.domain, link };
     let api = server.api;
     if let Some(what) = delete {
+        let asks = what == DeletedClicks::Domain && !yes && std::io::stdin().is_terminal();
+        if asks && !agreed(&scope.domain, std::io::stdin().lock())? {
+            return Err(CommandFault::new("nothing was deleted: the answer was not yes"));
+        }
         return forget(&api, &scope, what, output).await;
     }
     if watch {
@@ -59,7 +64,7 @@ pub async fn clicks(args: Clicks) -> Result<(), CommandFault> {
         return table::unknown(&call(&api, ClicksClient::new, ask).await?, output);
     }
     scope.warn_of_kept_redirects(&api).await;
-    let question = Question { start_time: last.time, zone, by, kinds, top };
+    let question = Question { start_time: last.time, zone, by, kinds, filters, top };
     let answer = question.ask(&api, &scope).await?;
     // What is not in the table is no secret: there is a line for each kind below it.
     let besides = output == ClickOutput::Text && question.kinds.is_empty() && !question.is_by_kind();
@@ -117,6 +122,7 @@ struct Question {
     zone: String,
     by: Vec<ClickBy>,
     kinds: Vec<String>,
+    filters: ClickFilters,
     top: i32,
 }
 
@@ -131,13 +137,15 @@ impl Question {
 
     /// The same for each kind.
     fn of_kinds(&self) -> Self {
-        let (start_time, zone) = (self.start_time, self.zone.clone());
-        Self { start_time, zone, by: vec![ClickBy::Kind], kinds: Vec::new(), top: self.top }
+        let (start_time, zone, filters) = (self.start_time, self.zone.clone(), self.filters.clone());
+        Self { start_time, zone, by: vec![ClickBy::Kind], kinds: Vec::new(), filters, top: self.top }
     }
 
     async fn ask(&self, api: &Api, scope: &ClickScope) -> Result<QueryClicksResponse, CommandFault> {
         let (start_time, zone) = (Some(self.start_time), self.zone.clone());
         let (group_by, kinds, limit) = (self.columns(), self.kinds.clone(), self.top);
+        let ClickFilters { tag, countries, devices, browsers, oses, referrers, languages } =
+            self.filters.clone();
         if let Some(link) = &scope.link {
             let name = link.name();
             let request = v1::QueryLinkClicksRequest {
@@ -146,6 +154,12 @@ impl Question {
                 zone,
                 group_by,
                 kinds,
+                countries,
+                browsers,
+                oses,
+                devices,
+                referrers,
+                languages,
                 limit,
                 ..Default::default()
             };
@@ -153,11 +167,39 @@ impl Question {
             return call(api, ClicksClient::new, ask).await;
         }
         let parent = scope.parent();
-        let request =
-            v1::QueryClicksRequest { parent, start_time, zone, group_by, kinds, limit, ..Default::default() };
+        let request = v1::QueryClicksRequest {
+            parent,
+            tag: tag.unwrap_or_default(),
+            start_time,
+            end_time: None,
+            zone,
+            group_by,
+            kinds,
+            countries,
+            browsers,
+            oses,
+            devices,
+            referrers,
+            languages,
+            limit,
+        };
         let ask = async |clicks: &mut Client| clicks.query_clicks(request.clone()).await;
         call(api, ClicksClient::new, ask).await
     }
+}
+
+/// Whether somebody at a terminal means it.
+fn agreed(domain: &str, mut answer: impl BufRead) -> Result<bool, CommandFault> {
+    out::note(&format!(
+        "this deletes the clicks of every link of the domain {domain} for good: type yes and press Enter to go on, or anything else \
+         to leave them (--yes asks nothing)"
+    ));
+    let mut line = String::new();
+    let read = answer.read_line(&mut line);
+    read.map_err(|fault| {
+        CommandFault::new(format_args!("cannot read the answer from standard input: {fault}"))
+    })?;
+    Ok(line.trim() == "yes")
 }
 
 /// Deletes clicks for good.
@@ -211,6 +253,15 @@ mod tests {
         for link in [link(301, Some(60)), link(302, Some(31_536_000)), link(302, None)] {
             assert_eq!(kept(&link), None);
         }
+    }
+
+    #[test]
+    fn only_a_whole_yes_deletes_the_clicks_of_a_domain() {
+        let of = |answer: &str| agreed("go.example", answer.as_bytes()).unwrap();
+        assert_eq!(
+            ["yes\n", " yes", "y\n", "", "no\n", "yes, but"].map(of),
+            [true, true, false, false, false, false]
+        );
     }
 
     #[test]

@@ -81,6 +81,11 @@ pub async fn links(command: LinkCommand) -> Result<(), CommandFault> {
             let told = async |links: &mut Client| links.list_link_history(request).await;
             show::history(&call(&server.api, links_of, told).await?, server.api.output)
         }
+        LinkCommand::Qr { code, svg, server } => {
+            let request = v1::GetLinkQrCodeRequest { name: place(code, &server).await?.name() };
+            let drawn = async |links: &mut Client| links.get_link_qr_code(request).await;
+            show::qr(&call(&server.api, links_of, drawn).await?, svg.as_deref(), server.api.output)
+        }
         LinkCommand::Restore(restore) => restored(restore).await,
         LinkCommand::Watch { revision, server } => super::watch::watch(revision, server).await,
         LinkCommand::Explain(args) => super::explain(&args),

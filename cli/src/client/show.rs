@@ -4,8 +4,9 @@ use super::fields::{FIELDS, OUTPUT_ONLY, cell};
 use crate::args::Output;
 use crate::fault::CommandFault;
 use crate::out::{self, plain};
-use proto::v1::{CheckCodeResponse, Link, LinkVersion, ListLinkHistoryResponse, Propagation};
+use proto::v1::{CheckCodeResponse, Link, LinkVersion, ListLinkHistoryResponse, Propagation, QrCode};
 use serde_json::{Value, json};
+use std::path::Path;
 
 /// One link.
 pub fn link(link: &Link, output: Output) -> Result<(), CommandFault> {
@@ -130,4 +131,54 @@ pub fn history(page: &ListLinkHistoryResponse, output: Output) -> Result<(), Com
         out::note(&format!("there are more: add --page-token {next}"));
     }
     Ok(())
+}
+
+/// A QR code: two lines of modules in one of text, light ones drawn. A terminal that is light shows it the other way round,
+/// which cameras read, too.
+pub fn qr(code: &QrCode, svg: Option<&Path>, output: Output) -> Result<(), CommandFault> {
+    if let Some(file) = svg {
+        return std::fs::write(file, &code.svg)
+            .map_err(|fault| CommandFault::new(format_args!("cannot write {}: {fault}", file.display())));
+    }
+    match output {
+        Output::Json => out::json(&proto::json::value(code)),
+        Output::Url => out::line(&code.text),
+        Output::Text => out::text(&format!("{}{}\n", blocks(&code.rows), code.text)),
+    }
+}
+
+/// Light modules around it, so that a camera finds it.
+const MARGIN: usize = 2;
+
+fn blocks(rows: &[String]) -> String {
+    let width = rows.len();
+    let light = |x: usize, y: usize| {
+        let at = |place: usize| place.checked_sub(MARGIN).filter(|place| *place < width);
+        let dark = at(y).zip(at(x)).is_some_and(|(y, x)| rows[y].as_bytes().get(x) == Some(&b'1'));
+        !dark && y < width + 2 * MARGIN
+    };
+    let mut text = String::new();
+    for y in (0..width + 2 * MARGIN).step_by(2) {
+        for x in 0..width + 2 * MARGIN {
+            text.push(match (light(x, y), light(x, y + 1)) {
+                (true, true) => '\u{2588}',
+                (true, false) => '\u{2580}',
+                (false, true) => '\u{2584}',
+                (false, false) => ' ',
+            });
+        }
+        text.push('\n');
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn blocks_show_what_is_light() {
+        let shown = blocks(&["10".to_owned(), "01".to_owned()]);
+        assert_eq!(shown, "██████\n██▄▀██\n██████\n");
+    }
 }

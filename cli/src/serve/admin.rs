@@ -59,8 +59,10 @@ impl Health for ControlHealth {
     }
 
     fn ready(&self, to_write: bool) -> HealthFuture<'_> {
-        Box::pin(
-            async move { Findings::from(if to_write { self.0.writes().await } else { self.0.serves() }) },
-        )
+        Box::pin(async move {
+            let mut findings = Findings::from(if to_write { self.0.writes().await } else { self.0.serves() });
+            self.0.notes().into_iter().for_each(|note| findings.note(note));
+            findings
+        })
     }
 }

@@ -25,6 +25,13 @@ pub fn directory(dir: &Path) -> Result<(), CommandFault> {
     })
 }
 
+/// The key of clients on this machine, if it can be read.
+pub fn own_key(dir: &Path) -> Option<String> {
+    let text =
+        own::read(&dir.join(FIRST_KEY)).and_then(proto::file::all_of).and_then(proto::file::SmallFile::text);
+    text.ok().map(|text| text.trim().to_owned())
+}
+
 /// Where the first key is, if a client has to be told.
 pub fn key_file(dir: &Path) -> Option<PathBuf> {
     let usual = ["linkr-data", "./linkr-data"].iter().any(|usual| dir == Path::new(usual));

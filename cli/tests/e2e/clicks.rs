@@ -283,6 +283,17 @@ fn the_command_line_shows_exports_and_deletes_clicks() {
     let top = linkr.ok(&dir, &["clicks", "--by", "link", "--top", "5"]);
     assert!(top.lines().nth(1).is_some_and(|line| line.starts_with("x ")), "{top}");
 
+    let total = |words: &[&str]| {
+        let words: Vec<&str> = ["clicks", "-o", "json"].into_iter().chain(words.iter().copied()).collect();
+        let answer: Value = serde_json::from_str(&linkr.ok(&dir, &words)).unwrap();
+        answer["total"].as_u64().unwrap_or(0)
+    };
+    let all = visits as u64;
+    assert_eq!(total(&["x", "--referrer", "news.example,a.example", "--browser", "Firefox"]), all);
+    assert_eq!(total(&["x", "--referrer", "-"]), 0);
+    assert_eq!(total(&["--browser", "Firefox", "--country", "-", "--language", "-", "--by", "link"]), all);
+    assert_eq!((total(&["--tag", "none"]), total(&["--device", "mobile", "--os", "Linux"])), (0, 0));
+
     linkr.ok(&dir, &["clicks", "x", "--export", "all.csv"]);
     let csv = fs::read_to_string(dir.file("all.csv")).unwrap();
     assert_eq!(csv.lines().count(), visits + 1, "{csv}");
@@ -305,6 +316,10 @@ fn the_command_line_shows_exports_and_deletes_clicks() {
     assert!(text(&refused.stderr).contains("--delete=domain"), "{}", text(&refused.stderr));
     assert_eq!(linkr.ok(&dir, &["clicks", "x", "--delete"]), format!("{visits} clicks deleted\n"));
     assert_eq!(asked(&linkr, "/v1/links/x:clicks")["total"].as_u64().unwrap_or(0), 0);
+    // Where nobody is at a terminal nobody is asked.
+    assert_eq!(linkr.ok(&dir, &["clicks", "--delete=domain"]), "0 clicks deleted\n");
+    let unknown = linkr.ok(&dir, &["clicks", "--unknown"]);
+    assert!(!unknown.contains("broken"), "unknown codes go with their domain: {unknown}");
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! The log: it can neither end nor delay service, whatever becomes of it, and says what it could not say.
 
-use crate::support::{Answer, Connection, Dir, LINKR, PATIENCE, beside_others, command, until};
+use crate::support::{Answer, Connection, Dir, LINKR, Linkr, PATIENCE, beside_others, command, until};
 use std::fs::File;
 use std::io::{BufRead, BufReader, PipeReader, PipeWriter, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 /// What becomes of a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Fate {
+pub enum Fate {
     /// Its reader is gone.
     Dead,
     /// Its disk is full.
@@ -25,7 +25,7 @@ enum Fate {
 const FATES: [Fate; 4] = [Fate::Dead, Fate::Full, Fate::Asleep, Fate::Closed];
 
 /// A server, one of whose streams has this fate from the start. The other one is read.
-struct Server {
+pub struct Server {
     child: Child,
     /// Of a stream whose reader sleeps.
     _asleep: Option<PipeReader>,
@@ -37,7 +37,7 @@ const API: &str = "--api";
 const ADMIN: &str = "--admin";
 
 /// A command with these listeners on free ports.
-fn words<'a>(command: &[&'a str], listeners: &[&'a str]) -> Vec<&'a str> {
+pub fn words<'a>(command: &[&'a str], listeners: &[&'a str]) -> Vec<&'a str> {
     let listeners = listeners.iter().flat_map(|flag| [*flag, "127.0.0.1:0"]);
     command.iter().copied().chain(listeners).collect()
 }
@@ -47,7 +47,7 @@ const FILES: &str = "ulimit -n 150; exec \"$0\" \"$@\"";
 const CLOSED: &str = "ulimit -n 150; exec 2>&-; exec \"$0\" \"$@\"";
 
 impl Server {
-    fn start(dir: &Dir, words: &[&str], log: &str, fate: Fate) -> Self {
+    pub fn start(dir: &Dir, words: &[&str], log: &str, fate: Fate) -> Self {
         let mut shell = command("sh", dir.path());
         shell.args(["-c", if fate == Fate::Closed { CLOSED } else { FILES }, LINKR]).args(words);
         shell.env("LINKR_LOG", log).env("LINKR_INSECURE", "true");
@@ -82,7 +82,7 @@ impl Server {
         Self { child, _asleep: asleep, heard }
     }
 
-    fn address(&self, key: &str) -> SocketAddr {
+    pub fn address(&self, key: &str) -> SocketAddr {
         let line = self.heard.lines().find_map(|line| line.strip_prefix(key)).unwrap();
         line.split_whitespace().next().unwrap().split_once("://").unwrap().1.parse().unwrap()
     }
@@ -262,4 +262,42 @@ fn first_lines_that_nobody_reads_delay_nothing() {
         let signal = format!(r#""event":"{event}""#);
         assert!(rest.iter().any(|line| line.contains(&signal) && line.contains("SIGTERM")), "{rest:?}");
     }
+}
+
+/// What anybody may send, again and again: guessed keys, edges with a guessed key, half and broken heads, and TLS where there
+/// is none. Each of them would have been a line.
+#[test]
+fn what_strangers_send_comes_to_few_lines_and_is_counted() {
+    const EACH: usize = 1_000;
+    let _turn = beside_others();
+    let dir = Dir::new();
+    let mut up = command(LINKR, dir.path());
+    up.args(words(&["up", "--workers", "1"], &[LISTEN, API, ADMIN])).env("LINKR_INSECURE", "false");
+    let server = Linkr::start(up, &dir, &["edge", "api", "admin", "then"]);
+    let before = server.stderr().lines().count();
+    let mut api = Connection::to(server.api());
+    for number in 0..EACH {
+        let bearer = format!("Bearer lk_{number:040}");
+        let body = r#"{"code":"x","target":"https://example.com/"}"#;
+        let fields = [("Authorization", &*bearer), ("X-Request-Id", "guess")];
+        assert_eq!(api.call_with("POST", "/v1/links", &fields, body).unwrap().unwrap().status, 401);
+    }
+    for head in [
+        "GET / HTTP/1.1\r\nHost: a b\r\n\r\n",
+        "\u{16}\u{3}\u{1}\u{0}\u{5}hello\r\n\r\n",
+        "PROXY TCP4 a\r\n\r\n",
+    ] {
+        for _ in 0..EACH {
+            let mut stranger = TcpStream::connect(server.edge()).unwrap();
+            stranger.write_all(head.as_bytes()).unwrap();
+            let mut answer = Vec::new();
+            let _ = stranger.read_to_end(&mut answer); // it may be reset: what is behind the head was not read
+        }
+    }
+    let refused = server.metric("linkr_edge_requests_total{outcome=\"refused\",tier=\"none\"}");
+    assert!(refused >= Some(EACH as f64), "{refused:?}");
+    let guessed = server.metric("linkr_control_refusals_total{reason=\"UNAUTHENTICATED\"}");
+    assert!(guessed >= Some(EACH as f64), "{guessed:?}");
+    let lines = server.stderr().lines().count() - before;
+    assert!(lines <= 20, "{lines} lines:\n{}", server.stderr());
 }

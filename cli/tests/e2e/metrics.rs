@@ -1,10 +1,15 @@
 //! What `/metrics` says: exact counts, in every format, as promtool and a real Prometheus read it.
 
-use crate::support::{Connection, Dir, LINKR, Linkr, beside_others, command, has, skip, text, until};
+use crate::prometheus::{Prometheus, Target};
+use crate::support::{
+    Connection, Dir, FREE_PORTS, LINKR, Linkr, beside_others, command, has, skip, text, until,
+};
+use crate::traces::receiver::Receiver;
 use std::fmt::Write as _;
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::process::{Child, Command, Stdio};
+use std::net::{SocketAddr, TcpStream};
+use std::process::Command;
+use std::time::SystemTime;
 
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0";
 const PROTOBUF: &str =
@@ -207,62 +212,6 @@ fn promtool_has_nothing_to_say() {
     assert!(done.status.success() && said.is_empty(), "{said}");
 }
 
-/// A Prometheus of our own, gone with its test.
-struct Prometheus {
-    child: Child,
-    address: SocketAddr,
-}
-
-impl Prometheus {
-    fn start(dir: &Dir, target: SocketAddr, features: &[&str]) -> Self {
-        let config = dir.write(
-            "prometheus.yml",
-            format!(
-                "global: {{scrape_interval: 200ms, scrape_timeout: 200ms}}\n\
-                 scrape_configs: [{{job_name: linkr, static_configs: [{{targets: ['{target}']}}]}}]\n"
-            ),
-        );
-        // Free a moment ago; its own listener cannot say which port it got.
-        let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-        let log = std::fs::File::create(dir.file("prometheus.log")).unwrap();
-        let mut prometheus = command("prometheus", dir.path());
-        prometheus.arg(format!("--config.file={config}"));
-        prometheus.arg(format!("--storage.tsdb.path={}", dir.file("tsdb")));
-        prometheus.arg(format!("--web.listen-address={address}"));
-        prometheus.args(features).stdout(Stdio::null()).stderr(log);
-        let own = Self { child: prometheus.spawn().unwrap(), address };
-        until("Prometheus", || {
-            TcpStream::connect(address).ok()?;
-            (Connection::to(address).ask("GET", "/-/ready").status == 200).then_some(())
-        });
-        own
-    }
-
-    /// The one value of an instant query, if there is one.
-    fn query(&self, query: &str) -> Option<f64> {
-        let escaped: String = query.bytes().fold(String::new(), |mut out, byte| {
-            let _ = write!(out, "%{byte:02X}");
-            out
-        });
-        let body = Connection::to(self.address).ask("GET", &format!("/api/v1/query?query={escaped}")).body;
-        let answer: serde_json::Value = serde_json::from_str(&body).unwrap_or_else(|_| panic!("{body}"));
-        assert_eq!(answer["status"], "success", "{body}");
-        answer["data"]["result"][0]["value"][1].as_str()?.parse().ok()
-    }
-
-    /// Waits until a query gives this value.
-    fn gives(&self, query: &str, expected: f64) {
-        until(query, || (self.query(query)? == expected).then_some(()));
-    }
-}
-
-impl Drop for Prometheus {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
 #[test]
 fn a_real_prometheus_reads_every_format() {
     if !has("prometheus") {
@@ -277,7 +226,8 @@ fn a_real_prometheus_reads_every_format() {
     const DURATION: &str = "linkr_edge_request_duration_seconds";
     {
         // It asks for OpenMetrics first.
-        let prometheus = Prometheus::start(&dir, linkr.admin(), &[]);
+        let prometheus = Prometheus::start(&dir, "", &[]);
+        prometheus.scrapes(&[Target { job: "linkr", at: linkr.admin() }]);
         prometheus.gives("up", 1.0);
         prometheus.gives("sum(linkr_edge_requests_total)", all as f64);
         prometheus.gives(&series("redirect", "hot"), 7.0);
@@ -286,7 +236,8 @@ fn a_real_prometheus_reads_every_format() {
     }
     let other = Dir::new();
     // And now for protobuf.
-    let native = Prometheus::start(&other, linkr.admin(), &["--enable-feature=native-histograms"]);
+    let native = Prometheus::start(&other, "", &["--enable-feature=native-histograms"]);
+    native.scrapes(&[Target { job: "linkr", at: linkr.admin() }]);
     native.gives("up", 1.0);
     native.gives("sum(linkr_edge_requests_total)", all as f64);
     native.gives(&format!("histogram_count({DURATION})"), all as f64);
@@ -300,4 +251,53 @@ fn a_real_prometheus_reads_every_format() {
     drive(&linkr);
     native.gives("sum(linkr_edge_requests_total{tier=\"hot\"})", 24.0);
     native.gives(&format!("histogram_count({DURATION})"), 2.0 * all as f64);
+}
+
+#[test]
+fn the_exemplar_of_the_slowest_bucket_names_a_trace_that_the_receiver_has() {
+    if !has("prometheus") {
+        return skip("the_exemplar_of_the_slowest_bucket", "prometheus is not installed");
+    }
+    let _turn = beside_others();
+    let dir = Dir::new();
+    let receiver = Receiver::start();
+    let mut up = command(LINKR, dir.path());
+    up.args(["up", "--data-dir", "data", "--listen", "127.0.0.1:0", "--workers", "1"]);
+    up.args(FREE_PORTS).args(["--otlp", receiver.url(), "--trusted-peers", "127.0.0.1"]);
+    let linkr = Linkr::start(up, &dir, &["edge", "api", "admin", "then"]);
+    let traced = |trace: &str| [("traceparent", format!("00-{trace}-b7ad6b7169203331-01"))];
+    let ids = ["0af7651916cd43dd8448eb211c80319c", "1bf7651916cd43dd8448eb211c80319c"];
+    let ask = |at: SocketAddr, method: &str, path: &str, id: &str, body: &str| {
+        let fields = traced(id);
+        let fields = fields.each_ref().map(|(name, value)| (*name, value.as_str()));
+        Connection::to(at).call_with(method, path, &fields, body).unwrap().unwrap().status
+    };
+    let body = r#"{"code":"x","target":"https://example.com/"}"#;
+    assert_eq!(ask(linkr.api(), "POST", "/v1/links", ids[0], body), 201);
+    linkr.catch_up();
+    assert_eq!(ask(linkr.edge(), "GET", "/x", ids[1], ""), 302);
+    let now = || SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
+    for more in ["", ",native-histograms"] {
+        let dir = Dir::new();
+        let features = format!("--enable-feature=exemplar-storage{more}");
+        let prometheus = Prometheus::start(&dir, "", &[&features]);
+        prometheus.scrapes(&[Target { job: "linkr", at: linkr.admin() }]);
+        let halves = ["linkr_control_request_duration_seconds", "linkr_edge_request_duration_seconds"];
+        for name in halves {
+            let named = until("its exemplar", || {
+                let query = format!("{{__name__=~\"{name}(_bucket)?\"}}");
+                let (from, to) = ((now() - 60).to_string(), (now() + 60).to_string());
+                let words = [("query", &*query), ("start", &*from), ("end", &*to)];
+                let found = prometheus.ask("query_exemplars", &words);
+                let all = found.as_array()?.iter().flat_map(|one| one["exemplars"].as_array().unwrap());
+                let slowest = all.max_by(|one, other| {
+                    let value =
+                        |exemplar: &serde_json::Value| exemplar["value"].as_str()?.parse::<f64>().ok();
+                    value(one).partial_cmp(&value(other)).unwrap()
+                })?;
+                Some(slowest["labels"]["trace_id"].as_str().unwrap().to_owned())
+            });
+            until("its spans", || (!receiver.of_trace(&named).is_empty()).then_some(()));
+        }
+    }
 }

@@ -2,9 +2,9 @@
 //! there, and nothing else.
 
 #[path = "signals/certificates.rs"]
-mod certificates;
+pub mod certificates;
 #[path = "signals/clock.rs"]
-mod clock;
+pub mod clock;
 #[path = "signals/stores.rs"]
 mod stores;
 

@@ -1,39 +1,23 @@
 //! The other end of a ring: what is settled, in order.
 
-use super::{Field, MAX_TEXT_BYTES, RecordKind, Ring};
+use super::texts::RingTexts;
+use super::{Field, RecordKind, Ring};
 use crate::Captured;
 use std::sync::atomic::Ordering;
 
-/// A record of a ring.
-#[derive(Debug, PartialEq, Eq)]
-pub enum RingRecord<'a> {
-    /// A click; one that is [`LOST`](crate::CapturedFlags::LOST) is a loss, and one that is only
-    /// [`VOID`](crate::CapturedFlags::VOID) counts for nothing.
-    Click(Captured),
-    /// The text of a hash, in front of each click that has it.
-    Text {
-        /// Its hash.
-        hash: u64,
-        /// The text, cut at [`MAX_TEXT_BYTES`].
-        text: &'a [u8],
-    },
-}
-
-/// Reads a ring. It keeps the ring's numbers and no part of its memory.
-#[derive(Debug)]
+/// Reads a ring. It keeps the ring's numbers and texts, and no part of its memory.
 pub struct RingReader {
     at: u64,
     /// Clicks before it are in the spool.
     taken: u64,
-    text: Vec<u8>,
+    texts: RingTexts,
     damaged: u64,
 }
 
 impl RingReader {
     /// Begins where the room that is kept begins.
     pub fn new(ring: Ring<'_>) -> Self {
-        let text = Vec::with_capacity(MAX_TEXT_BYTES);
-        Self { at: ring.get(Field::Head), taken: ring.taken(), text, damaged: 0 }
+        Self { at: ring.get(Field::Head), taken: ring.taken(), texts: RingTexts::new(), damaged: 0 }
     }
 
     /// Clicks before this position were taken, whatever the ring says: it may have been told late.
@@ -41,8 +25,9 @@ impl RingReader {
         self.taken = self.taken.max(position);
     }
 
-    /// The next click that was not taken, or text. `None`: nothing more is settled.
-    pub fn next(&mut self, ring: Ring<'_>) -> Option<RingRecord<'_>> {
+    /// The next click that was not taken. One that is [`LOST`](crate::CapturedFlags::LOST) is a loss, and one that is only
+    /// [`VOID`](crate::CapturedFlags::VOID) counts for nothing. `None`: nothing more is settled.
+    pub fn next(&mut self, ring: Ring<'_>) -> Option<Captured> {
         let end = ring.settled();
         while self.at < end {
             let here = self.at;
@@ -55,21 +40,23 @@ impl RingReader {
             match header.kind {
                 RecordKind::Click if here >= self.taken => {
                     let word = |at: usize| words[1 + at].load(Ordering::Relaxed);
-                    return Some(RingRecord::Click(Captured::from_words(&std::array::from_fn(word))));
+                    return Some(Captured::from_words(&std::array::from_fn(word)));
                 }
                 RecordKind::Text => {
-                    self.text.clear();
                     let bytes = words[2..].iter().flat_map(|word| word.load(Ordering::Relaxed).to_le_bytes());
-                    self.text.extend(bytes.take(header.number as usize));
-                    return Some(RingRecord::Text {
-                        hash: words[1].load(Ordering::Relaxed),
-                        text: &self.text,
-                    });
+                    let text = || bytes.take(header.number as usize).collect::<Vec<u8>>().trim_ascii().into();
+                    self.texts.put(words[1].load(Ordering::Relaxed), text);
                 }
                 RecordKind::Click | RecordKind::Padding => {}
             }
         }
         None
+    }
+
+    /// The text with this number, without white space around it, which may have been cut at
+    /// [`MAX_TEXT_BYTES`](super::MAX_TEXT_BYTES). Those of the click that was read last are there, if they found room in the ring.
+    pub fn text(&self, number: u64) -> Option<&[u8]> {
+        self.texts.get(number)
     }
 
     /// Behind the last record that was read.

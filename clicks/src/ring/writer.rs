@@ -1,19 +1,18 @@
 //! The worker's end of its ring.
 
+use super::texts::{TEXT_SETS, TEXT_WAYS, text_set};
 use super::turns::{RingTurn, Turns};
 use super::{CLICK_WORDS, Field, MAX_TEXT_BYTES, MAX_TEXT_WORDS, RecordHeader, RecordKind, Ring, add_flags};
-use crate::{Captured, CapturedFlags};
+use crate::{Captured, CapturedFlags, TextSeed};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Sets of texts that are known to be in the ring, four each: a line of the cache.
-const TEXT_SETS: usize = 1024;
 /// Slow turns moved in one tick.
 const MOVES: usize = 1024;
 
 /// A text that was written.
 #[derive(Clone, Copy, Default)]
-struct KnownText {
-    hash: u64,
+struct WrittenText {
+    number: u64,
     /// Where; before the mark it does not count.
     at: u64,
 }
@@ -32,17 +31,18 @@ pub struct RingWriter {
     /// Behind it each text was written anew, so that what is before it can go once it is taken.
     mark: u64,
     lost: u64,
-    texts: Box<[[KnownText; 4]; TEXT_SETS]>,
+    seed: TextSeed,
+    texts: Box<[[WrittenText; TEXT_WAYS]; TEXT_SETS]>,
     turns: Turns,
 }
 
 impl RingWriter {
-    /// Goes on where the ring ends.
-    pub fn new(ring: Ring<'_>) -> Self {
+    /// Goes on where the ring ends. `seed`: the process's own.
+    pub fn new(ring: Ring<'_>, seed: TextSeed) -> Self {
         let tail = ring.tail();
-        let texts = Box::new([[KnownText::default(); 4]; TEXT_SETS]);
+        let texts = Box::new([[WrittenText::default(); TEXT_WAYS]; TEXT_SETS]);
         let (published, mark, lost) = (tail, tail, ring.lost());
-        Self { tail, published, limit: 0, text_limit: 0, mark, lost, texts, turns: Turns::new() }
+        Self { tail, published, limit: 0, text_limit: 0, mark, lost, seed, texts, turns: Turns::new() }
     }
 
     /// Begins a turn. What an earlier one wrote and did not publish, because it broke off, is forgotten.
@@ -73,25 +73,26 @@ impl RingWriter {
     #[cold]
     fn forget(&mut self) {
         self.tail = self.published;
-        self.texts.fill([KnownText::default(); 4]);
+        self.texts.fill([WrittenText::default(); TEXT_WAYS]);
     }
 
-    /// Notes a click, whose answer ends behind so many bytes of those of its turn. `agent` and `referrer`: the texts of its
-    /// hashes. Without room it is counted as lost.
+    /// The number by which a click names this text; 0: there is none. It is in the ring in front of the click, if there is room.
     #[inline(always)]
-    pub fn click(
-        &mut self,
-        ring: Ring<'_>,
-        click: &Captured,
-        agent: &[u8],
-        referrer: &[u8],
-        answer_end: u32,
-    ) {
-        for (hash, text) in [(click.agent, agent), (click.referrer, referrer)] {
-            if hash != 0 && !self.knows(hash) {
-                self.put_text(ring, hash, text);
-            }
+    pub fn text(&mut self, ring: &Ring<'_>, text: &[u8]) -> u64 {
+        if text.is_empty() {
+            return 0;
         }
+        let number = self.seed.number(text);
+        if !self.knows(number) {
+            self.put_text(ring, number, text);
+        }
+        number
+    }
+
+    /// Notes a click, whose answer ends behind so many bytes of those of its turn. Its agent and referrer are what
+    /// [`text`](Self::text) gave in this turn. Without room it is counted as lost.
+    #[inline(always)]
+    pub fn click(&mut self, ring: &Ring<'_>, click: &Captured, answer_end: u32) {
         let header = RecordHeader { kind: RecordKind::Click, words: CLICK_WORDS, number: answer_end };
         let Some(place) = self.place::<CLICK_WORDS>(ring) else {
             self.lost += 1;
@@ -105,14 +106,14 @@ impl RingWriter {
     }
 
     #[inline(always)]
-    fn knows(&self, hash: u64) -> bool {
-        let set = &self.texts[hash as usize % TEXT_SETS];
-        set.iter().any(|known| known.hash == hash && known.at >= self.mark)
+    fn knows(&self, number: u64) -> bool {
+        let set = &self.texts[text_set(number)];
+        set.iter().any(|known| known.number == number && known.at >= self.mark)
     }
 
     /// Room at the tail.
     #[inline(always)]
-    fn place<'m, const N: usize>(&mut self, ring: Ring<'m>) -> Option<&'m [AtomicU64; N]> {
+    fn place<'m, const N: usize>(&mut self, ring: &Ring<'m>) -> Option<&'m [AtomicU64; N]> {
         let place = match ring.records[ring.index(self.tail)..].first_chunk() {
             Some(place) => place,
             None if self.wrap(ring, N) => ring.records.first_chunk()?,
@@ -124,7 +125,7 @@ impl RingWriter {
     /// Fills up the end of the memory, if a record of so many words has room behind it.
     #[cold]
     #[inline(never)]
-    fn wrap(&mut self, ring: Ring<'_>, words: usize) -> bool {
+    fn wrap(&mut self, ring: &Ring<'_>, words: usize) -> bool {
         let left = ring.records.len() - ring.index(self.tail);
         let fits = self.tail + 8 * (left + words) as u64 <= self.limit;
         if fits {
@@ -134,7 +135,7 @@ impl RingWriter {
     }
 
     /// Writes a record where it has room.
-    fn put(&mut self, ring: Ring<'_>, header: RecordHeader, words: &[u64]) {
+    fn put(&mut self, ring: &Ring<'_>, header: RecordHeader, words: &[u64]) {
         let place = &ring.records[ring.index(self.tail)..];
         place[0].store(header.to_word(self.tail), Ordering::Relaxed);
         for (place, word) in place[1..].iter().zip(words) {
@@ -144,7 +145,7 @@ impl RingWriter {
     }
 
     /// Whether a record of so many words has room before `limit`; if so, it has it at the tail.
-    fn make_room(&mut self, ring: Ring<'_>, words: usize, limit: u64) -> bool {
+    fn make_room(&mut self, ring: &Ring<'_>, words: usize, limit: u64) -> bool {
         let left = ring.records.len() - ring.index(self.tail);
         let needed = if left < words { left + words } else { words };
         self.tail + 8 * needed as u64 <= limit && (left >= words || self.wrap(ring, words))
@@ -152,14 +153,14 @@ impl RingWriter {
 
     #[cold]
     #[inline(never)]
-    fn put_text(&mut self, ring: Ring<'_>, hash: u64, text: &[u8]) {
+    fn put_text(&mut self, ring: &Ring<'_>, number: u64, text: &[u8]) {
         let text = &text[..text.len().min(MAX_TEXT_BYTES)];
         let words = 2 + text.len().div_ceil(8);
         if !self.make_room(ring, words, self.text_limit) {
             return;
         }
         let mut content = [0; MAX_TEXT_WORDS];
-        content[0] = hash;
+        content[0] = number;
         for (word, part) in content[1..].iter_mut().zip(text.chunks(8)) {
             let mut bytes = [0; 8];
             bytes[..part.len()].copy_from_slice(part);
@@ -171,9 +172,9 @@ impl RingWriter {
             RecordHeader { kind: RecordKind::Text, words, number: text.len() as u32 },
             &content[..words - 1],
         );
-        let set = &mut self.texts[hash as usize % TEXT_SETS];
+        let set = &mut self.texts[text_set(number)];
         set.rotate_right(1);
-        set[0] = KnownText { hash, at };
+        set[0] = WrittenText { number, at };
     }
 
     /// Ends the answers of a turn: from here on its clicks outlive the process. To be called before the first of the answers
@@ -263,13 +264,13 @@ impl RingWriter {
             if click.flags.has(CapturedFlags::VOID) || click.flags.has(CapturedFlags::LOST) {
                 continue;
             }
-            for hash in [click.agent, click.referrer] {
-                if hash != 0 && !self.knows(hash) {
-                    self.carry_text(ring, hash);
+            for number in [click.agent, click.referrer] {
+                if number != 0 && !self.knows(number) {
+                    self.carry_text(&ring, number);
                 }
             }
-            if self.make_room(ring, CLICK_WORDS, self.limit) {
-                self.put(ring, header, &content);
+            if self.make_room(&ring, CLICK_WORDS, self.limit) {
+                self.put(&ring, header, &content);
             } else {
                 // In one word with what makes it void: whoever is killed around it has left a click or a loss, and not both.
                 add_flags(words, CapturedFlags::LOST);
@@ -278,14 +279,14 @@ impl RingWriter {
     }
 
     /// Writes a text once more, if it is still there.
-    fn carry_text(&mut self, ring: Ring<'_>, hash: u64) {
-        let set = &self.texts[hash as usize % TEXT_SETS];
-        let kept = set.iter().find(|known| known.hash == hash && known.at >= ring.get(Field::Head));
+    fn carry_text(&mut self, ring: &Ring<'_>, number: u64) {
+        let set = &self.texts[text_set(number)];
+        let kept = set.iter().find(|known| known.number == number && known.at >= ring.get(Field::Head));
         let Some((header, words)) = kept.and_then(|known| ring.record(known.at, self.published)) else {
             return;
         };
         let bytes = words[2..].iter().flat_map(|word| word.load(Ordering::Relaxed).to_le_bytes());
         let text: Vec<u8> = bytes.take(header.number as usize).collect();
-        self.put_text(ring, hash, &text);
+        self.put_text(ring, number, &text);
     }
 }

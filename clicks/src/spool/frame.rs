@@ -174,7 +174,8 @@ pub enum Frame<'a> {
     Seal(Seal),
     /// Control has a batch.
     Acked(Acked),
-    /// Nothing more is recorded in this spool.
+    /// Nothing more is recorded in this spool. Earlier versions wrote it, when a process could go on with the spool of one
+    /// before.
     Closed,
 }
 

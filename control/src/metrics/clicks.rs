@@ -17,17 +17,19 @@ pub struct ClickNumbers {
     lost: [AtomicU64; LossReason::ALL.len()],
     outcomes: [AtomicU64; OUTCOMES.len()],
     clamped: AtomicU64,
+    unbelieved: AtomicU64,
     commits: AtomicU64,
     folded: AtomicU64,
     /// Unix milliseconds; 0: no edge has said anything.
     complete_until: AtomicI64,
+    doubles: AtomicU64,
 }
 
 impl ClickNumbers {
     /// The store has judged a batch, `clamped` of whose clicks had times that cannot be.
     pub fn judged(&self, outcome: &AppendOutcome, batch: &Batch, clamped: u64) {
         let at = match outcome {
-            AppendOutcome::Taken(_) => 0,
+            AppendOutcome::Taken(_) | AppendOutcome::TakenBehindHole(_) => 0,
             AppendOutcome::Known(_) => 1,
             AppendOutcome::Want(_) => 2,
             AppendOutcome::Refused(_) => 3,
@@ -46,6 +48,10 @@ impl ClickNumbers {
             self.lost[loss.reason as usize].fetch_add(loss.count, Relaxed);
         }
         self.clamped.fetch_add(clamped, Relaxed);
+        if let AppendOutcome::TakenBehindHole(hole) = outcome {
+            self.lost[LossReason::Restored as usize].fetch_add(hole.told, Relaxed);
+            self.unbelieved.fetch_add(hole.unbelieved, Relaxed);
+        }
     }
 
     /// A batch was refused before the store was asked.
@@ -68,6 +74,17 @@ impl ClickNumbers {
         self.complete_until.store(ms, Relaxed);
     }
 
+    /// So many edges are spoken for by two live processes.
+    pub fn set_doubles(&self, edges: u64) {
+        self.doubles.store(edges, Relaxed);
+    }
+
+    /// How many that were.
+    #[cfg(test)]
+    pub fn doubles(&self) -> u64 {
+        self.doubles.load(Relaxed)
+    }
+
     pub(super) fn encode(&self, families: &mut Families<'_>) -> fmt::Result {
         families.counters(
             "linkr_control_clicks_total",
@@ -79,7 +96,7 @@ impl ClickNumbers {
         )?;
         families.counters(
             "linkr_control_clicks_lost_total",
-            "Clicks that edges told here as lost, by reason.",
+            "Clicks that edges told here as lost, or that they do not hold any more (restored), by reason.",
             |series| {
                 let mut counts = LossReason::ALL.iter().zip(&self.lost);
                 counts.try_for_each(|(reason, count)| {
@@ -102,6 +119,11 @@ impl ClickNumbers {
             self.clamped.load(Relaxed),
         )?;
         families.counter(
+            "linkr_control_clicks_unbelieved_total",
+            "Numbers of clicks that edges left out beyond what an edge can have recorded in the time: they are not told as lost.",
+            self.unbelieved.load(Relaxed),
+        )?;
+        families.counter(
             "linkr_control_click_commits_total",
             "Commits of clicks, each of the batches of many edges.",
             self.commits.load(Relaxed),
@@ -115,6 +137,11 @@ impl ClickNumbers {
             "linkr_control_clicks_complete_until_seconds",
             "Unix time up to which every click is counted, of all edges; 0: no edge has said anything.",
             self.complete_until.load(Relaxed) as f64 / 1e3,
+        )?;
+        families.gauge(
+            "linkr_control_click_edges_doubled",
+            "Names of edges that two live processes say: their clicks are complete up to the earlier of their times.",
+            self.doubles.load(Relaxed) as f64,
         )
     }
 }
@@ -123,7 +150,9 @@ impl ClickNumbers {
 mod tests {
     use super::*;
     use clicks::batch::{Loss, Total};
+    use clicks::ledger::Cursor;
     use link::DomainId;
+    use store::port::clicks::TakenBehindHole;
 
     #[test]
     fn only_what_is_taken_is_counted() {
@@ -132,13 +161,16 @@ mod tests {
         batch.totals.push(Total { domain: DomainId::DEFAULT, kind: Kind::Off, minute: 1, count: 5 });
         batch.losses.push(Loss { reason: LossReason::SpoolFull, minute: 1, count: 7 });
         numbers.judged(&AppendOutcome::Taken(1), &batch, 2);
-        numbers.judged(&AppendOutcome::Known(1), &batch, 2);
+        numbers.judged(&AppendOutcome::Known(Cursor { seq: 1, last_no: 12 }), &batch, 2);
         numbers.judged(&AppendOutcome::Want(2), &batch, 2);
         numbers.refused();
+        let behind = TakenBehindHole { acked: 3, told: 4, unbelieved: 9 };
+        numbers.judged(&AppendOutcome::TakenBehindHole(behind), &Batch::new(1, 1), 0);
+        assert_eq!(numbers.unbelieved.load(Relaxed), 9);
         let of = |counts: &[AtomicU64]| counts.iter().map(|count| count.load(Relaxed)).collect::<Vec<_>>();
         assert_eq!(of(&numbers.kinds), [0, 0, 0, 0, 0, 0, 0, 5]);
-        assert_eq!(of(&numbers.lost), [0, 7, 0, 0]);
-        assert_eq!(of(&numbers.outcomes), [1, 1, 1, 1]);
+        assert_eq!(of(&numbers.lost), [0, 7, 0, 4]);
+        assert_eq!(of(&numbers.outcomes), [2, 1, 1, 1]);
         assert_eq!(numbers.clamped.load(Relaxed), 2);
     }
 }

@@ -24,6 +24,47 @@ pub struct StoreNumbers {
     pub unreadable: Trouble,
     /// Writes fail.
     pub unwritable: Trouble,
+    /// What is counted of the store of clicks, which may be another file.
+    pub clicks: ClickStoreNumbers,
+}
+
+/// Faults of a store of clicks.
+#[derive(Debug, Default)]
+pub struct ClickStoreNumbers {
+    faults: [AtomicU64; FAULTS.len()],
+    last: Mutex<String>,
+    /// Reads fail.
+    pub unreadable: Trouble,
+    /// Writes fail.
+    pub unwritable: Trouble,
+}
+
+impl ClickStoreNumbers {
+    /// A call failed: the kind of its fault.
+    pub fn failed(&self, fault: &StoreFault) -> &'static str {
+        let at = kind(fault);
+        self.faults[at].fetch_add(1, Relaxed);
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = fault.to_string();
+        FAULTS[at]
+    }
+
+    /// Whether the last read and the last write went well.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn good(&self) -> Result<(), String> {
+        let last = || self.last.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if self.unreadable.lasts() || self.unwritable.lasts() { Err(last()) } else { Ok(()) }
+    }
+}
+
+/// Where a fault stands among [`FAULTS`].
+fn kind(fault: &StoreFault) -> usize {
+    match fault {
+        StoreFault::Unavailable(_) => 0,
+        StoreFault::Full => 1,
+        StoreFault::Corrupt(_) => 2,
+    }
 }
 
 impl StoreNumbers {
@@ -37,11 +78,7 @@ impl StoreNumbers {
 
     /// A call failed: the kind of its fault.
     pub fn failed(&self, writes: bool, fault: &StoreFault) -> &'static str {
-        let at = match fault {
-            StoreFault::Unavailable(_) => 0,
-            StoreFault::Full => 1,
-            StoreFault::Corrupt(_) => 2,
-        };
+        let at = kind(fault);
         self.faults[at].fetch_add(1, Relaxed);
         self.last.lock().unwrap_or_else(PoisonError::into_inner)[usize::from(writes)] = fault.to_string();
         FAULTS[at]
@@ -73,16 +110,21 @@ impl StoreNumbers {
                     .try_for_each(|(kind, timings)| series(&[("operation", *kind)], &timings.histogram()))
             },
         )?;
-        families.counters(
-            "linkr_store_failures_total",
-            "Calls of the store that failed, by reason.",
-            |series| {
+        for (name, help, faults) in [
+            ("linkr_store_failures_total", "Calls of the store that failed, by reason.", &self.faults),
+            (
+                "linkr_store_clicks_failures_total",
+                "Calls of the store of clicks that failed, by reason.",
+                &self.clicks.faults,
+            ),
+        ] {
+            families.counters(name, help, |series| {
                 FAULTS
                     .iter()
-                    .zip(&self.faults)
+                    .zip(faults)
                     .try_for_each(|(kind, count)| series(&[("reason", *kind)], count.load(Relaxed)))
-            },
-        )?;
+            })?;
+        }
         let pool = *self.pool.lock().unwrap_or_else(PoisonError::into_inner);
         let help = "Connections to the store for reads, of PostgreSQL for writes as well, by state.";
         families.gauges("linkr_store_connections", help, |series| {
@@ -102,6 +144,16 @@ impl StoreNumbers {
         for (name, help, trouble) in [
             ("linkr_store_readable", "1: the last read of the store went well.", &self.unreadable),
             ("linkr_store_writable", "1: the last write to the store went well.", &self.unwritable),
+            (
+                "linkr_store_clicks_readable",
+                "1: the last read of the store of clicks went well.",
+                &self.clicks.unreadable,
+            ),
+            (
+                "linkr_store_clicks_writable",
+                "1: the last write to the store of clicks went well.",
+                &self.clicks.unwritable,
+            ),
         ] {
             families.gauge(name, help, f64::from(!trouble.lasts()))?;
         }

@@ -105,7 +105,7 @@ pub async fn accept(
                 let (tls, stack, ending) = (tls.clone(), stack.clone(), ending.clone());
                 let seat = floor.seat(peer.ip());
                 connections.spawn(async move {
-                    let peer = Peer { address: peer.ip(), edge: None, seat };
+                    let peer = Peer { address: peer.ip(), edge: None, tls: tls.is_some(), seat };
                     match tls {
                         Some(tls) => serve_tls(stream, peer, &tls, stack, ending).await,
                         None => serve(stream, peer, stack, ending).await,
@@ -311,7 +311,7 @@ mod tests {
     -> (DuplexStream, JoinHandle<()>, watch::Sender<ShutdownPhase>, Arc<ConnectionPlace>) {
         let address = IpAddr::from([127, 0, 0, 1]);
         let seat = ConnectionPlaces::new(1_024).seat(address);
-        let peer = Peer { address, edge: None, seat: seat.clone() };
+        let peer = Peer { address, edge: None, tls: false, seat: seat.clone() };
         let stuck = Router::new().route("/stuck", post(std::future::pending::<()>));
         let (client, server) = tokio::io::duplex(1 << 16);
         let (end, ending) = watch::channel(ShutdownPhase::NotYet);

@@ -47,6 +47,12 @@ impl Readiness {
         self.metrics.store.good(false)
     }
 
+    /// What does not work though it serves, in one line each: nobody is sent elsewhere for it.
+    pub fn notes(&self) -> Vec<String> {
+        let clicks = self.metrics.store.clicks.good();
+        clicks.err().map(|why| format!("clicks are not counted now: {why}")).into_iter().collect()
+    }
+
     /// Whether it takes writes as well: tried by one that changes nothing.
     ///
     /// # Errors

@@ -30,7 +30,10 @@ use proto::v1;
 use question::{DAY, Inquiry, single_kinds};
 use std::sync::Arc;
 use store::clock::unix_ms;
-use store::port::clicks::{ClickDeletion, ClickQuestion, LossRow, TopQuestion, UnknownQuestion, is_too_much};
+use store::port::clicks::{
+    ClickDeletion, ClickQuestion, LossRow, MOST_LINKS, TopQuestion, UnknownQuestion, is_too_many_links,
+    is_too_much,
+};
 use store::port::{Limit, LinkTag};
 use tokio::sync::watch;
 
@@ -226,6 +229,7 @@ impl Service {
         let asked = inquiry.clone();
         let read = move |reader: &BoundReader<'_>| reading(reader, subject, &asked);
         let Reading { counted, losses, codes } = self.reach.of(caller).read_part(lane, read).await?;
+        let complete_until = complete_until.map(|until| counted.complete_until(until));
         Ok(answer::told(&inquiry, counted, &losses, &codes, complete_until))
     }
 }
@@ -254,6 +258,7 @@ fn counted(reader: &BoundReader<'_>, subject: Subject, inquiry: &Inquiry) -> Res
         let top = reader.top_links(&TopQuestion { domain, from, until, kinds, most })?;
         return Ok(Counted::of_top(top));
     }
+    let by_link = links.is_none() && inquiry.groups.contains(&ClickGroup::Link);
     let question = ClickQuestion {
         domain,
         links,
@@ -262,7 +267,7 @@ fn counted(reader: &BoundReader<'_>, subject: Subject, inquiry: &Inquiry) -> Res
         filter: inquiry.filter.clone(),
         groups: inquiry.groups.clone(),
         times: inquiry.boundaries(),
-        most: answer::GROUPS,
+        most: if by_link { inquiry.limit } else { answer::GROUPS },
         visitors: inquiry.kinds == [Kind::Human] && !inquiry.is_narrow(),
     };
     reader.click_counts(&question).map(Counted::of).map_err(of_less)
@@ -274,6 +279,15 @@ fn of_less(fault: Fault) -> Fault {
         && is_too_much(why)
     {
         let why = "makes more than 100,000 counts of this time: take longer spans of it, less time, or one of the two";
+        return Fault::invalid("group_by", why);
+    }
+    if let Fault::Store(why) = &fault
+        && is_too_many_links(why)
+    {
+        let why = format!(
+            "is by link and more, and what comes first is not decided by the {MOST_LINKS} links that were clicked most: split by \
+             link alone and without other filters, take less time or a lower limit, or ask about a tag or a link"
+        );
         return Fault::invalid("group_by", why);
     }
     fault

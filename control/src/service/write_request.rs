@@ -36,95 +36,32 @@ impl RequestSize {
     const BATCH: Self = Self { bytes: 2 * 1024 * 1024, shown: "2 MiB in a batch" };
 }
 
-impl WriteRequest for v1::CreateLinkRequest {
-    const METHOD: &'static str = "CreateLink";
+/// Requests that carry the three options as fields of their own.
+macro_rules! write_requests {
+    ($($request:ident is of $method:literal, $size:ident;)*) => {$(
+        impl WriteRequest for v1::$request {
+            const METHOD: &'static str = $method;
+            const SIZE: RequestSize = RequestSize::$size;
 
-    fn options(&self) -> WriteOptions<'_> {
-        WriteOptions { request_id: &self.request_id, ack: self.ack, validate_only: self.validate_only }
-    }
+            fn options(&self) -> WriteOptions<'_> {
+                WriteOptions { request_id: &self.request_id, ack: self.ack, validate_only: self.validate_only }
+            }
+        }
+    )*};
 }
 
-impl WriteRequest for v1::UpdateLinkRequest {
-    const METHOD: &'static str = "UpdateLink";
-
-    fn options(&self) -> WriteOptions<'_> {
-        WriteOptions { request_id: &self.request_id, ack: self.ack, validate_only: self.validate_only }
-    }
-}
-
-impl WriteRequest for v1::DeleteLinkRequest {
-    const METHOD: &'static str = "DeleteLink";
-
-    fn options(&self) -> WriteOptions<'_> {
-        WriteOptions { request_id: &self.request_id, ack: self.ack, validate_only: self.validate_only }
-    }
-}
-
-impl WriteRequest for v1::UndeleteLinkRequest {
-    const METHOD: &'static str = "UndeleteLink";
-
-    fn options(&self) -> WriteOptions<'_> {
-        WriteOptions { request_id: &self.request_id, ack: self.ack, validate_only: self.validate_only }
-    }
-}
-
-impl WriteRequest for v1::RestoreLinkRequest {
-    const METHOD: &'static str = "RestoreLink";
-
-    fn options(&self) -> WriteOptions<'_> {
-        WriteOptions { request_id: &self.request_id, ack: self.ack, validate_only: self.validate_only }
-    }
-}
-
-impl WriteRequest for v1::BatchCreateLinksRequest {
-    const METHOD: &'static str = "BatchCreateLinks";
-    const SIZE: RequestSize = RequestSize::BATCH;
-
-    fn options(&self) -> WriteOptions<'_> {
-        WriteOptions { request_id: &self.request_id, ack: self.ack, validate_only: self.validate_only }
-    }
-}
-
-impl WriteRequest for v1::BatchUpdateLinksRequest {
-    const METHOD: &'static str = "BatchUpdateLinks";
-    const SIZE: RequestSize = RequestSize::BATCH;
-
-    fn options(&self) -> WriteOptions<'_> {
-        WriteOptions { request_id: &self.request_id, ack: self.ack, validate_only: self.validate_only }
-    }
-}
-
-impl WriteRequest for v1::BatchDeleteLinksRequest {
-    const METHOD: &'static str = "BatchDeleteLinks";
-    const SIZE: RequestSize = RequestSize::BATCH;
-
-    fn options(&self) -> WriteOptions<'_> {
-        WriteOptions { request_id: &self.request_id, ack: self.ack, validate_only: self.validate_only }
-    }
-}
-
-impl WriteRequest for v1::CreateDomainRequest {
-    const METHOD: &'static str = "CreateDomain";
-
-    fn options(&self) -> WriteOptions<'_> {
-        WriteOptions { request_id: &self.request_id, ack: self.ack, validate_only: self.validate_only }
-    }
-}
-
-impl WriteRequest for v1::UpdateDomainRequest {
-    const METHOD: &'static str = "UpdateDomain";
-
-    fn options(&self) -> WriteOptions<'_> {
-        WriteOptions { request_id: &self.request_id, ack: self.ack, validate_only: self.validate_only }
-    }
-}
-
-impl WriteRequest for v1::DeleteDomainRequest {
-    const METHOD: &'static str = "DeleteDomain";
-
-    fn options(&self) -> WriteOptions<'_> {
-        WriteOptions { request_id: &self.request_id, ack: self.ack, validate_only: self.validate_only }
-    }
+write_requests! {
+    CreateLinkRequest is of "CreateLink", ONE_WRITE;
+    UpdateLinkRequest is of "UpdateLink", ONE_WRITE;
+    DeleteLinkRequest is of "DeleteLink", ONE_WRITE;
+    UndeleteLinkRequest is of "UndeleteLink", ONE_WRITE;
+    RestoreLinkRequest is of "RestoreLink", ONE_WRITE;
+    BatchCreateLinksRequest is of "BatchCreateLinks", BATCH;
+    BatchUpdateLinksRequest is of "BatchUpdateLinks", BATCH;
+    BatchDeleteLinksRequest is of "BatchDeleteLinks", BATCH;
+    CreateDomainRequest is of "CreateDomain", ONE_WRITE;
+    UpdateDomainRequest is of "UpdateDomain", ONE_WRITE;
+    DeleteDomainRequest is of "DeleteDomain", ONE_WRITE;
 }
 
 impl WriteRequest for v1::BlockTargetRequest {

@@ -9,6 +9,7 @@ use crate::keys::{KeyEntry, Keys};
 use crate::limits::{CallPlace, CallerBuckets, Holder, Limits, network};
 use crate::metrics::Metrics;
 use crate::places::ConnectionPlace;
+use crate::traces;
 use crate::{Caller, Fault};
 use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
@@ -31,6 +32,8 @@ pub struct Peer {
     pub address: IpAddr,
     /// The edge that its certificate was made for, if it has shown one of ours.
     pub edge: Option<Arc<str>>,
+    /// Whether it speaks TLS with this process.
+    pub tls: bool,
     /// The place of its connection.
     pub seat: Arc<ConnectionPlace>,
 }
@@ -111,6 +114,8 @@ pub(super) async fn guarded(State(guard): State<Arc<Guard>>, mut request: Reques
         Err(fault) => {
             let reason = fault.names().reason;
             guard.metrics.count(method, reason);
+            traces::named(method);
+            traces::came_to(&tracing::Span::current(), reason);
             guard.metrics.refused(reason);
             if let Some(peer) = request.extensions().get::<Peer>() {
                 peer.seat.refused();
@@ -139,13 +144,34 @@ fn is_of_feed(call: &CallEntry) -> bool {
 impl Guard {
     /// A call that comes by way of a trusted proxy counts for the client's own address. Places of connections stay the
     /// proxy's, which shares each among its clients.
-    fn find_client(&self, request: &mut Request) {
+    pub(super) fn find_client(&self, request: &mut Request) {
         let Some(peer) = request.extensions().get::<Peer>().filter(|_| !self.trusted.is_empty()) else {
             return;
         };
         let address = forwarded::client(&self.trusted, peer.address, request.headers());
         let peer = Peer { address, ..peer.clone() };
         request.extensions_mut().insert(peer);
+    }
+
+    /// How a request of a browser arrived: with TLS here or at a trusted proxy, which says so in `X-Forwarded-Proto`.
+    pub(super) fn arrival(&self, request: &Request) -> ui::Arrival {
+        let Some(peer) = request.extensions().get::<Peer>() else { return ui::Arrival::default() };
+        let proxy = self.trusted.iter().any(|network| network.contains(peer.address));
+        let said = request.headers().get("x-forwarded-proto").filter(|_| proxy);
+        let secure = peer.tls || said.is_some_and(|said| said.as_bytes().eq_ignore_ascii_case(b"https"));
+        ui::Arrival { secure, vouched: peer.tls || proxy }
+    }
+
+    /// What the pages are told of a key; `None`: nobody is asked for one.
+    pub(super) fn key_rights(&self) -> Option<ui::KeyRights> {
+        let keys = self.keys.clone()?;
+        Some(Arc::new(move |text| {
+            let known = keys.find(text).ok()?;
+            let scopes =
+                Scope::ALL.into_iter().filter(|scope| known.allows(*scope)).map(Scope::name).collect();
+            let domains = known.bound.domains().to_vec();
+            Some(ui::Rights { key_id: known.principal.to_string(), scopes, domains })
+        }))
     }
 
     /// Whether the call may be made.

@@ -115,6 +115,7 @@ calls! {
         RenameTag rename_tag(RenameTagRequest) -> RenameTagResponse: service.rename_tag;
         CheckCode check_code(CheckCodeRequest) -> CheckCodeResponse: service.check_code;
         UndeleteLink undelete_link(UndeleteLinkRequest) -> Link: service.undelete;
+        GetLinkQrCode get_link_qr_code(GetLinkQrCodeRequest) -> QrCode: service.qr_code;
         ListLinkHistory list_link_history(ListLinkHistoryRequest) -> ListLinkHistoryResponse: service.history;
         RestoreLink restore_link(RestoreLinkRequest) -> Link: service.restore;
         BatchCreateLinks batch_create_links(BatchCreateLinksRequest) -> BatchLinksResponse: service.batch_create;

@@ -25,8 +25,10 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use exposition::escaped;
+use prost::{Message, Name};
 use proto::described::{Shape, shape};
 use proto::json::Json;
+use proto::v1;
 use tokio_stream::StreamExt;
 
 /// Bytes of an answer that take no moment to write: others are written where nobody waits.
@@ -70,11 +72,33 @@ async fn answer(State(calls): State<ApiCalls>, request: Request) -> RestResult {
         message.get_field_by_name("validate_only").is_some_and(|only| only.as_bool() == Some(true));
     let made = route.call.rule.creates && !only_checks;
     let answer = calls.make(&route.call.name, caller.clone(), &message)?.await?;
+    if route.call.output.full_name() == v1::QrCode::full_name() && !wants_json(&headers) {
+        return picture(&answer);
+    }
     let shape = shape(route.call.output.full_name()).ok_or(Fault::Internal)?;
     let few = answer.len() <= SMALL;
     let said = move || said(shape, &answer, made);
     let response = if few { said() } else { heavy(&caller, said).await? }?;
     Ok(if route.http.method == "GET" { unless_known(&headers, response) } else { response })
+}
+
+/// Whether JSON is asked for where a picture is the usual answer.
+fn wants_json(headers: &HeaderMap) -> bool {
+    let accepted = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    let kinds = accepted.flat_map(|value| value.split(','));
+    let mut kinds = kinds.map(|kind| kind.split(';').next().unwrap_or_default().trim());
+    kinds.any(|kind| kind == "application/json")
+}
+
+/// A QR code as it is drawn. Whoever opens it alone in a browser runs nothing that could stand in it.
+fn picture(answer: &[u8]) -> RestResult {
+    let drawn = v1::QrCode::decode(answer).map_err(|_| Fault::Internal)?;
+    let headers = [
+        (header::CONTENT_TYPE, "image/svg+xml"),
+        (header::CONTENT_SECURITY_POLICY, "default-src 'none'"),
+        (header::VARY, "accept"),
+    ];
+    Ok((headers, drawn.svg).into_response())
 }
 
 /// A call that is said by its path, its parameters and its headers: what stands in a body would be passed over.

@@ -91,14 +91,17 @@ async fn a_batch_is_counted_once_however_often_it_is_sent() {
     first.losses.push(Loss { reason: LossReason::SpoolFull, minute: now() / MINUTE, count: 6 });
     for _ in 0..2 {
         let answer = feed.append(offer("e1", 1, &first)).await.unwrap().into_inner();
-        assert_eq!(answer, v1::AppendResponse { acked: 1, want: 0 });
+        assert_eq!(answer, v1::AppendResponse { acked: 1, want: 0, last_no: 0 });
     }
     let third = batch(17, vec![click(one, Kind::Human, b"DE")]);
     let answer = feed.append(offer("e1", 3, &third)).await.unwrap().into_inner();
-    assert_eq!(answer, v1::AppendResponse { acked: 1, want: 2 });
+    assert_eq!(answer, v1::AppendResponse { acked: 1, want: 2, last_no: 0 });
     let second = batch(16, vec![click(two, Kind::Preview, b"DE")]);
     assert_eq!(feed.append(offer("e1", 2, &second)).await.unwrap().into_inner().acked, 2);
     assert_eq!(feed.append(offer("e1", 3, &third)).await.unwrap().into_inner().acked, 3);
+    // An edge whose disk was put back is told where to go on.
+    let answer = feed.append(offer("e1", 2, &second)).await.unwrap().into_inner();
+    assert_eq!(answer, v1::AppendResponse { acked: 3, want: 0, last_no: 17 });
 
     let get = async |path: &str| {
         let reply = world.rest(&format!("GET {path}"), Value::Null).await;
@@ -124,7 +127,7 @@ async fn a_batch_is_counted_once_however_often_it_is_sent() {
     for line in [
         "linkr_control_clicks_total{kind=\"human\"} 4\n",
         "linkr_control_clicks_lost_total{reason=\"spool_full\"} 6\n",
-        "linkr_control_click_batches_total{outcome=\"known\"} 1\n",
+        "linkr_control_click_batches_total{outcome=\"known\"} 2\n",
         "linkr_control_click_batches_total{outcome=\"wanted\"} 1\n",
     ] {
         assert!(counted.contains(line), "{line}{counted}");
@@ -136,7 +139,8 @@ async fn a_batch_is_counted_once_however_often_it_is_sent() {
 async fn a_batch_that_is_forged_is_refused() {
     let folder = Folder::new();
     let store = MoodyStore::new(&folder);
-    let own = put(&*store, Scopes::of(&[Scope::Feed]), |row| row.edge = Some("e1".into()));
+    let [own, other] =
+        ["e1", "e2"].map(|edge| put(&*store, Scopes::of(&[Scope::Feed]), |row| row.edge = Some(edge.into())));
     let world = locked(folder, store).await;
     let mut feed = FeedClient::new(way(&world, &own).await);
     let good = batch(1, vec![click(1, Kind::Human, b"DE")]);
@@ -154,6 +158,13 @@ async fn a_batch_that_is_forged_is_refused() {
     let back = batch(1, vec![click(1, Kind::Human, b"DE")]);
     let refused = feed.append(offer("e1", 2, &back)).await.unwrap_err();
     assert_eq!(refused.code(), Code::InvalidArgument, "numbers that go back: {refused}");
+    // Another edge names the spool of one that has just sent.
+    let mut stranger = FeedClient::new(way(&world, &other).await);
+    let next = batch(2, vec![click(1, Kind::Human, b"DE")]);
+    let refused = stranger.append(offer("e2", 2, &next)).await.unwrap_err();
+    assert_eq!(refused.code(), Code::InvalidArgument, "{refused}");
+    assert!(refused.message().contains("another edge's"), "{refused}");
+    assert_eq!(feed.append(offer("e1", 2, &next)).await.unwrap().into_inner().acked, 2);
     world.stop().await;
 }
 
@@ -250,7 +261,7 @@ async fn an_edge_that_knows_stats_is_told_the_key_of_the_day() {
         let mut follow = world.feed().await.follow(stream).await.unwrap().into_inner();
         let (mut keys, mut pongs) = (0, 0);
         while pongs == 0 && (keys == 0 || !told) {
-            send(v1::follow_request::Message::Ping(v1::Ping { id: 1, clicks_until: 0 })).await;
+            send(v1::follow_request::Message::Ping(v1::Ping { id: 1, ..v1::Ping::default() })).await;
             match follow.message().await.unwrap().unwrap().message {
                 Some(v1::follow_response::Message::DayKey(key)) => {
                     assert_eq!((key.key.len(), i64::from(key.day)), (32, now() / (1440 * MINUTE)));

@@ -65,7 +65,7 @@ impl AliveEdge {
 
 pub async fn ping(edge: &mut Edge, stream: &Stream) {
     let id = edge.follower.ping(1).unwrap();
-    Stream::say(&stream.out, follow_request::Message::Ping(v1::Ping { id, clicks_until: 0 })).await;
+    Stream::say(&stream.out, follow_request::Message::Ping(v1::Ping { id, ..v1::Ping::default() })).await;
 }
 
 pub fn propagated(request_id: &str, code: &str) -> v1::CreateLinkRequest {

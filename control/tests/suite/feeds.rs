@@ -213,7 +213,7 @@ async fn a_walk_then_the_tail_then_a_resume() {
     // A ping after an acknowledged write: fresh only once that write is applied.
     world.links().await.create_link(create("late", "https://a.example/")).await.unwrap();
     let id = edge.follower.ping(1).unwrap();
-    Stream::say(&stream.out, follow_request::Message::Ping(v1::Ping { id, clicks_until: 0 })).await;
+    Stream::say(&stream.out, follow_request::Message::Ping(v1::Ping { id, ..v1::Ping::default() })).await;
     edge.until(&mut stream, |edge| edge.follower.fresh_as_of() == Some(1)).await;
     assert_eq!(edge.follower.applied(), 7_003);
     assert!(world::text(world.running.metrics()).contains("linkr_control_feed_sessions 1\n"));
@@ -350,7 +350,7 @@ async fn nothing_behind_a_hole_is_sent_and_edges_learn_that_they_are_behind() {
     store.set(Mood { hole: Some(2), ..Mood::default() });
     write(&world, (0..3).map(|n| format!("c{n}"))).await;
     let id = edge.follower.ping(1).unwrap();
-    Stream::say(&stream.out, follow_request::Message::Ping(v1::Ping { id, clicks_until: 0 })).await;
+    Stream::say(&stream.out, follow_request::Message::Ping(v1::Ping { id, ..v1::Ping::default() })).await;
     edge.until(&mut stream, |edge| edge.follower.lag() >= 3).await;
     assert!(edge.follower.applied() < 2 && edge.follower.fresh_as_of().is_none());
     drop(stream);

@@ -49,6 +49,7 @@ const EXPECTED: &[(&str, &str, &[&str])] = &[
         "links:read",
         &["GET /v1/links/x:history", "GET /v1/domains/-/links/x:history"],
     ),
+    ("Links/GetLinkQrCode", "links:read", &["GET /v1/links/x:qr", "GET /v1/domains/-/links/x:qr"]),
     ("Links/RestoreLink", "links:write", &["POST /v1/links/x:restore", "POST /v1/domains/-/links/x:restore"]),
     (
         "Links/BatchCreateLinks",
@@ -419,7 +420,7 @@ async fn a_key_lives_is_replaced_and_revoked() {
     );
     let ended = async {
         loop {
-            let ping = v1::follow_request::Message::Ping(v1::Ping { id: 1, clicks_until: 0 });
+            let ping = v1::follow_request::Message::Ping(v1::Ping { id: 1, ..v1::Ping::default() });
             let _ = say.send(v1::FollowRequest { message: Some(ping) }).await;
             match tokio::time::timeout(Duration::from_millis(100), follow.message()).await {
                 Ok(Ok(Some(_))) | Err(_) => {}

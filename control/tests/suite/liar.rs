@@ -43,7 +43,7 @@ async fn live(mut edge: Edge, mut stream: Stream, life: Arc<Mutex<Life>>, mut st
             _ = tick.tick() => {
                 clock += 1;
                 let id = edge.follower.ping(clock).unwrap();
-                Stream::say(&stream.out, follow_request::Message::Ping(v1::Ping { id, clicks_until: 0 })).await;
+                Stream::say(&stream.out, follow_request::Message::Ping(v1::Ping { id, ..v1::Ping::default() })).await;
             }
             _ = stop.changed() => return,
         }
@@ -140,7 +140,7 @@ impl Liar {
             }),
             1 => follow_request::Message::Leave(v1::Leave::default()),
             2 => follow_request::Message::Hello(self.hello(near)),
-            _ => follow_request::Message::Ping(v1::Ping { id: self.dice.next(), clicks_until: 0 }),
+            _ => follow_request::Message::Ping(v1::Ping { id: self.dice.next(), ..v1::Ping::default() }),
         };
         Stream::say(&stream.out, more).await;
         true

@@ -131,7 +131,7 @@ async fn an_edge_with_a_certificate_follows_as_itself_and_does_nothing_else() {
     assert_eq!((refused.code(), refused.message().contains("revoked")), (Code::Unauthenticated, true));
     let end = async {
         let ping = |id| v1::FollowRequest {
-            message: Some(v1::follow_request::Message::Ping(v1::Ping { id, clicks_until: 0 })),
+            message: Some(v1::follow_request::Message::Ping(v1::Ping { id, ..v1::Ping::default() })),
         };
         for id in 1.. {
             // Once it has ended nobody takes the next one.

@@ -55,6 +55,7 @@ impl Drop for Folder {
 
 pub fn config(store: PathBuf) -> Config {
     Config {
+        traces: None,
         store: control::StoreLocation::Sqlite(store),
         api: SocketAddr::from(([127, 0, 0, 1], 0)),
         insecure: true,

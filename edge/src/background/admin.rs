@@ -2,6 +2,8 @@
 
 use super::explain::explain;
 use super::metrics::EdgeFamilies;
+use super::slow::kept;
+use super::watching::tail;
 use crate::shared::Shared;
 use crate::{MoreMetrics, sys};
 use axum::Router;
@@ -20,13 +22,15 @@ pub async fn serve(
     more: Vec<MoreMetrics>,
     control: Option<Arc<dyn Health>>,
 ) {
-    let explained = Arc::clone(&shared);
+    let [explained, slow, tailed] = [(); 3].map(|()| Arc::clone(&shared));
     let admin = Admin {
         registry: registry(Arc::clone(&shared), more),
         health: health(shared, control),
         version: VERSION,
         more: Router::new()
-            .route("/debug/explain", get(move |words| explain(Arc::clone(&explained), host.clone(), words))),
+            .route("/debug/explain", get(move |words| explain(Arc::clone(&explained), host.clone(), words)))
+            .route("/debug/slow", get(move |words| kept(Arc::clone(&slow), words)))
+            .route("/debug/tail", get(move |words| tail(Arc::clone(&tailed), words))),
     };
     match tokio::net::TcpListener::from_std(listener) {
         Ok(listener) => admin.serve(listener).await,
@@ -119,7 +123,8 @@ impl Health for EdgeHealth {
             }
             match &self.control {
                 Some(control) if to_write => findings.and(control.ready(true).await),
-                _ => findings,
+                Some(control) => findings.and(control.ready(false).await.notes_alone()),
+                None => findings,
             }
         })
     }

@@ -24,7 +24,7 @@ async fn append(origin: &Origin, request: AppendRequest) -> ControlAnswer {
     match tokio::time::timeout(DEADLINE, client.append(request)).await {
         Ok(Ok(response)) => {
             let said = response.into_inner();
-            ControlAnswer::Told { acked: said.acked, want: said.want }
+            ControlAnswer::Told { acked: said.acked, want: said.want, last_no: said.last_no }
         }
         Ok(Err(status)) => refusal(&status),
         Err(_) => ControlAnswer::Unanswered,

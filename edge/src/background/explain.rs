@@ -93,10 +93,15 @@ fn in_turn<R>(shared: &Shared, counts: &mut Counts, then: impl FnOnce(&mut Answe
 
 async fn ask(shared: &Shared, miss: &Miss) -> OriginReply {
     let (answer, told) = oneshot::channel();
-    let question =
-        OriginQuestion { key: miss.key.clone(), token: miss.token(), alone: miss.needs_origin(), answer };
+    let question = OriginQuestion {
+        key: miss.key.clone(),
+        token: miss.token(),
+        alone: miss.needs_origin(),
+        trace: None,
+        answer,
+    };
     match shared.ask().try_send(question) {
-        Ok(()) => told.await.unwrap_or(OriginReply::Unavailable),
+        Ok(()) => told.await.map_or(OriginReply::Unavailable, |told| told.reply),
         Err(_) => OriginReply::Unavailable,
     }
 }

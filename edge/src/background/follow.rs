@@ -23,6 +23,8 @@ use v1::follow_response::Message as Hear;
 
 /// How often the edge asks for the head: its knowledge of its own staleness is at most this much older.
 const PING: Duration = Duration::from_millis(100);
+/// Kept traces that one of these names.
+const KEPT_TRACES: usize = 64;
 /// Pause before a stream is opened again; the first attempt has none.
 const FIRST_BACKOFF: Duration = Duration::from_millis(20);
 const LONGEST_BACKOFF: Duration = Duration::from_secs(1);
@@ -202,7 +204,9 @@ impl FollowDriver {
                     if let Some(id) = self.follower.ping(sys::boottime_ms()) {
                         let clicks = self.shared.clicks.as_ref().filter(|clicks| clicks.gathers());
                         let clicks_until = clicks.map_or(0, Clicks::complete_until);
-                        let ping = v1::Ping { id, clicks_until };
+                        let kept = self.shared.traces.for_control(KEPT_TRACES);
+                        let kept_traces = kept.into_iter().map(|id| id.to_vec().into()).collect();
+                        let ping = v1::Ping { id, clicks_until, kept_traces };
                         say.try_send(request(Say::Ping(ping))).map_err(|_| ClientFault::TimedOut)?;
                     }
                     if self.walk_again() {
@@ -396,7 +400,7 @@ impl FollowDriver {
             if keys.is_empty() {
                 break;
             }
-            let told = self.origin.fetch(keys, 0).await;
+            let told = self.origin.fetch(keys, 0, None).await;
             if told.iter().any(|told| matches!(told, crate::shared::OriginReply::Unavailable)) {
                 return; // again with the next message
             }

@@ -1,22 +1,17 @@
 //! What this edge counts, as families for `exposition`. docs/metrics.md says what each means.
 
-use crate::clicks::Clicks;
-use crate::latency::Durations;
+use crate::latency::{Durations, LADDER};
 use crate::records::staleness;
 use crate::redis::{RedisMeters, RedisOutcome};
 use crate::shared::{Meters, Shared};
+use crate::traces::{BucketTrace, KeepReason, TraceparentUse};
 use clicks::{Kind, LossReason};
-use exposition::{Collector, Encoder, Families, Histogram};
+use exposition::{Collector, Encoder, Exemplar, Families, Histogram};
 use hot::{Outcome, Tier};
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-
-/// Upper bounds of the classic buckets, in seconds.
-const LADDER: [f64; 15] = [
-    0.000_025, 0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25,
-    0.5, 1.0,
-];
+use std::time::{Duration, SystemTime};
 
 /// All families of the edge.
 pub struct EdgeFamilies(pub Arc<Shared>);
@@ -32,6 +27,7 @@ impl Collector for EdgeFamilies {
         let (shared, mut families) = (&*self.0, Families::new(encoder));
         requests(&mut families, shared)?;
         durations(&mut families, shared)?;
+        traces(&mut families, shared)?;
         workers(&mut families, shared)?;
         set(&mut families, shared)?;
         feed(&mut families, shared)?;
@@ -79,7 +75,14 @@ fn durations(families: &mut Families<'_>, shared: &Shared) -> fmt::Result {
     let mut all = Durations::default();
     shared.durations.iter().for_each(|published| published.add_to(&mut all));
     let help = "Seconds from the first look at a request's bytes to the kernel's taking of the answer.";
-    families.histogram("linkr_edge_request_duration_seconds", help, &histogram(&all))
+    let exemplar = |kept: &BucketTrace| Exemplar {
+        trace_id: u128::from_be_bytes(kept.trace),
+        value: kept.seconds,
+        at: SystemTime::UNIX_EPOCH + Duration::from_nanos(kept.ended_unix_ns),
+    };
+    let exemplars = shared.traces.of_buckets().iter().flatten().map(exemplar).collect();
+    let histogram = histogram(&all).with_exemplars(exemplars);
+    families.histogram("linkr_edge_request_duration_seconds", help, &histogram)
 }
 
 /// Each value counts as the longest of those that are not told apart from it (less than 0.8 % longer): no bucket
@@ -89,6 +92,46 @@ fn histogram(durations: &Durations) -> Histogram {
     let values = durations.histogram.iter_recorded();
     let values = values.map(|at| (seconds(at.value_iterated_to()), at.count_at_value()));
     Histogram::new(&LADDER, seconds(durations.sum_ns), values)
+}
+
+fn traces(families: &mut Families<'_>, shared: &Shared) -> fmt::Result {
+    let (traces, counts) = (&shared.traces, &shared.traces.counts);
+    let help = "Seconds from which on a turn is slow: all but a thousandth of the last minute were quicker.";
+    families.gauge("linkr_edge_slow_threshold_seconds", help, traces.slow_ns() as f64 / 1e9)?;
+    let help = "Turns that were kept as traces, by why.";
+    let mut each = |name: &str, help: &str, of: fn((u64, u64)) -> u64| {
+        families.counters(name, help, |series| {
+            KeepReason::ALL
+                .into_iter()
+                .try_for_each(|reason| series(&[("reason", reason.label())], of(counts.of(reason))))
+        })
+    };
+    each("linkr_edge_traces_kept_total", help, |(kept, _)| kept)?;
+    let help =
+        "Turns that were not kept as traces, though there was a reason: too many had been just before.";
+    each("linkr_edge_traces_passed_over_total", help, |(_, passed_over)| passed_over)?;
+    let help = "Requests that said to which trace they belong, by what became of that.";
+    families.counters("linkr_edge_traceparents_total", help, |series| {
+        TraceparentUse::ALL
+            .into_iter()
+            .try_for_each(|used| series(&[("outcome", used.label())], counts.parents(used)))
+    })?;
+    let help = "Traces that were kept and not sent: too many waited.";
+    let crowded_out = counts.crowded_out.load(Ordering::Relaxed);
+    families.counter("linkr_edge_traces_crowded_out_total", help, crowded_out)?;
+    let sent = &shared.outbox.counts;
+    let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+    let help = "Spans for the receiver of --otlp by what became of them.";
+    families.counters("linkr_edge_otlp_spans_total", help, |series| {
+        series(&[("outcome", "sent")], load(&sent.sent))?;
+        series(&[("outcome", "dropped")], load(&sent.dropped))?;
+        series(&[("outcome", "failed")], load(&sent.failed))
+    })?;
+    let help = "Calls of the receiver of --otlp that came to nothing: slow ones were given up after 5 s.";
+    families.counters("linkr_edge_otlp_failures_total", help, |series| {
+        series(&[("outcome", "slow")], load(&sent.slow_calls))?;
+        series(&[("outcome", "failed")], load(&sent.failed_calls))
+    })
 }
 
 fn workers(families: &mut Families<'_>, shared: &Shared) -> fmt::Result {
@@ -103,6 +146,8 @@ fn workers(families: &mut Families<'_>, shared: &Shared) -> fmt::Result {
     families.counters("linkr_edge_answered_total", "Requests answered by worker.", |series| {
         each().try_for_each(|(name, meters)| series(&[("worker", name)], meters.answered()))
     })?;
+    let help = "1: as many connections are open as the limit of descriptors allows, and others wait.";
+    families.gauge("linkr_edge_crowded", help, flag(shared.troubles.crowded.lasts()))?;
     families.counters("linkr_edge_tls_handshakes_total", "TLS handshakes by what came of them.", |series| {
         ["full", "resumed", "failed"].into_iter().enumerate().try_for_each(|(at, outcome)| {
             series(&[("outcome", outcome)], sum(shared, |meters| meters.handshakes()[at]))
@@ -186,7 +231,8 @@ fn redis(families: &mut Families<'_>, shared: &Shared) -> fmt::Result {
 
 /// Only of an edge that counts clicks. All of one moment, so that they add up in every scrape.
 fn clicks(families: &mut Families<'_>, shared: &Shared) -> fmt::Result {
-    let Some(counts) = shared.clicks.as_ref().map(Clicks::counts) else { return Ok(()) };
+    let Some(clicks) = &shared.clicks else { return Ok(()) };
+    let counts = clicks.counts();
     let help = "Clicks recorded: acknowledged, lost and pending ones.";
     families.counter("linkr_clicks_recorded_total", help, counts.recorded)?;
     families.counters("linkr_clicks_total", "Clicks by what they are.", |series| {
@@ -203,6 +249,10 @@ fn clicks(families: &mut Families<'_>, shared: &Shared) -> fmt::Result {
     families.gauge("linkr_clicks_pending", help, counts.pending as f64)?;
     let help = "Bytes of the spool of clicks, with what is kept after it was acknowledged.";
     families.gauge("linkr_clicks_spool_bytes", help, counts.spool_bytes as f64)?;
+    let help = "Of those, bytes of files with clicks that control lacks: they cannot go without a loss.";
+    families.gauge("linkr_clicks_spool_owed_bytes", help, counts.spool_owed_bytes as f64)?;
+    let help = "Bytes that the spool of clicks may take.";
+    families.gauge("linkr_clicks_spool_budget_bytes", help, clicks.config.spool_bytes as f64)?;
     let help = "Times that the spool of clicks could not be written or read.";
     families.counter("linkr_clicks_spool_failures_total", help, counts.spool_failures)?;
     let help = "Batches of clicks that control refused.";
@@ -224,6 +274,7 @@ fn lag_seconds(lag: u64, staleness: f64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::traces::{KeptTrace, TraceIds};
     use exposition::{Format, Registry};
     use hot::Counts;
 
@@ -280,6 +331,17 @@ mod tests {
         let series = |outcome: Outcome| if Tier::Hot.of(outcome) == Tier::None { 1 } else { 4 };
         let all: usize = Outcome::ALL.into_iter().map(series).sum();
         assert_eq!(text.matches("linkr_edge_requests_total{").count(), all);
+    }
+
+    #[test]
+    fn the_duration_of_a_kept_trace_is_shown_with_it() {
+        let shared = shared();
+        let ids = TraceIds { trace: 0xfe_u128.to_be_bytes(), span: [1; 8] };
+        let kept = KeptTrace { ids, ns: 20_000_000, began_unix_ns: 0, ..KeptTrace::example() };
+        shared.traces.take(&mut vec![kept]);
+        let text = text(&shared, Format::OpenMetrics);
+        let shown = "bucket{le=\"0.025\"} 0 # {trace_id=\"000000000000000000000000000000fe\"} 0.02 0.020\n";
+        assert!(text.contains(shown) && text.matches(" # {").count() == 1, "{text}");
     }
 
     #[test]

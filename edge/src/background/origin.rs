@@ -1,10 +1,11 @@
 //! Asks control for single links: what workers miss, batched, one question for each key at a time.
 
 use crate::records;
-use crate::shared::{AcceptedReading, OriginQuestion, OriginReply, Shared};
+use crate::shared::{AcceptedReading, OriginQuestion, OriginReply, OriginTold, Shared};
 use crate::snapshot::Group;
 use crate::sys;
-use exposition::StartFault;
+use crate::traces::TraceIds;
+use exposition::{StartFault, TraceContext};
 use futures_channel::{mpsc, oneshot};
 use link::{Key, Seq};
 use proto::client::{Access, ClientFault, KeyedChannel};
@@ -25,6 +26,7 @@ const PAUSE: Duration = Duration::from_millis(200);
 const MAX_WAITING: usize = 4 * crate::shared::MAX_QUESTIONS;
 /// Keys in one call.
 pub const MAX_KEYS: usize = 256;
+const TRACEPARENT: &str = "traceparent";
 /// Snapshot pages are at most 1 MiB of records; this leaves room for the rest of a message.
 const MAX_MESSAGE_BYTES: usize = 16 * 1024 * 1024;
 
@@ -65,7 +67,7 @@ struct OriginState {
 }
 
 /// By key and place, which is the token: an answer for somebody who has seen less is no answer.
-type Waiters = HashMap<(Key, Seq), Vec<oneshot::Sender<OriginReply>>>;
+type Waiters = HashMap<(Key, Seq), Vec<oneshot::Sender<OriginTold>>>;
 
 impl Origin {
     pub fn new(urls: Vec<String>, access: Access, shared: Arc<Shared>) -> Self {
@@ -120,18 +122,25 @@ impl Origin {
     }
 
     /// What control says of these keys (at most [`MAX_KEYS`]) at `token` or later, filled into the set; `Unavailable`
-    /// when it says nothing in time.
-    pub async fn fetch(&self, keys: &[Key], token: Seq) -> Vec<OriginReply> {
+    /// when it says nothing in time. `trace`: under which span it is asked.
+    pub async fn fetch(&self, keys: &[Key], token: Seq, trace: Option<TraceIds>) -> Vec<OriginReply> {
         let shared = &self.0.shared;
         let way = self.0.way.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let Some(way) = way else { return vec![OriginReply::Unavailable; keys.len()] };
         if self.paused().is_some_and(|until| tokio::time::Instant::now() < until) {
             return vec![OriginReply::Unavailable; keys.len()];
         }
-        let request = proto::v1::FetchRequest {
+        let mut request = tonic::Request::new(proto::v1::FetchRequest {
             keys: keys.iter().map(|key| key.as_bytes().to_vec().into()).collect(),
             min_seq: keys.iter().map(|key| shared.set.min_seq(key.as_bytes())).fold(token, Seq::max),
-        };
+        });
+        if let Some(TraceIds { trace, span }) = trace {
+            // Whether it will be kept is not known yet.
+            let context = TraceContext { trace, span, sampled: false }.to_string();
+            if let Ok(context) = context.parse() {
+                request.metadata_mut().insert(TRACEPARENT, context);
+            }
+        }
         let response = match tokio::time::timeout(DEADLINE, client(way).fetch(request)).await {
             Ok(Ok(response)) => {
                 if let Some(over) = shared.troubles.unanswered.over(sys::boottime_ms()) {
@@ -190,7 +199,7 @@ pub async fn answer(origin: Origin, mut questions: mpsc::Receiver<OriginQuestion
     let waiting = Arc::new(Mutex::new(Waiters::new()));
     let mut next = questions.next().await;
     while let Some(question) = next {
-        let mut keys = Vec::new();
+        let (mut keys, trace) = (Vec::new(), question.trace);
         enlist(&origin, &waiting, question, &mut keys);
         // Whatever else waits now goes along.
         next = loop {
@@ -201,7 +210,8 @@ pub async fn answer(origin: Origin, mut questions: mpsc::Receiver<OriginQuestion
             }
         };
         if !keys.is_empty() {
-            tokio::spawn(ask(origin.clone(), Arc::clone(&waiting), keys, 0, 0));
+            let going = Going { keys, place: 0, token: 0, trace };
+            tokio::spawn(ask(origin.clone(), Arc::clone(&waiting), going));
         }
         if next.is_none() {
             next = questions.next().await;
@@ -214,7 +224,7 @@ pub async fn answer(origin: Origin, mut questions: mpsc::Receiver<OriginQuestion
 fn enlist(origin: &Origin, waiting: &Arc<Mutex<Waiters>>, question: OriginQuestion, keys: &mut Vec<Key>) {
     let mut all = waiting.lock().unwrap_or_else(PoisonError::into_inner);
     if all.len() >= MAX_WAITING {
-        let _ = question.answer.send(OriginReply::Unavailable); // whoever gave up needs no answer
+        let _ = question.answer.send(OriginReply::Unavailable.into()); // whoever gave up needs no answer
         return;
     }
     // One that goes alone has a place of its own; no real token is above 2⁴⁸.
@@ -224,17 +234,27 @@ fn enlist(origin: &Origin, waiting: &Arc<Mutex<Waiters>>, question: OriginQuesti
     match (own.len(), place) {
         (1, 0) => keys.push(question.key),
         (1, _) => {
-            let (keys, token) = (vec![question.key], question.token);
-            tokio::spawn(ask(origin.clone(), Arc::clone(waiting), keys, place, token));
+            let (keys, token, trace) = (vec![question.key], question.token, question.trace);
+            tokio::spawn(ask(origin.clone(), Arc::clone(waiting), Going { keys, place, token, trace }));
         }
         _ => {}
     }
 }
 
-async fn ask(origin: Origin, waiting: Arc<Mutex<Waiters>>, keys: Vec<Key>, place: Seq, token: Seq) {
-    let told = origin.fetch(&keys, token).await;
+/// A call on its way: the questions of one place, asked in the trace of the first of them.
+struct Going {
+    keys: Vec<Key>,
+    place: Seq,
+    token: Seq,
+    trace: Option<TraceIds>,
+}
+
+async fn ask(origin: Origin, waiting: Arc<Mutex<Waiters>>, going: Going) {
+    let Going { keys, place, token, trace } = going;
+    let told = origin.fetch(&keys, token, trace).await;
     let mut waiting = waiting.lock().unwrap_or_else(PoisonError::into_inner);
-    for (key, told) in keys.into_iter().zip(told) {
+    for (key, reply) in keys.into_iter().zip(told) {
+        let told = OriginTold { reply, asked_in: trace };
         for answer in waiting.remove(&(key, place)).unwrap_or_default() {
             let _ = answer.send(told.clone()); // whoever gave up needs no answer
         }

@@ -1,10 +1,9 @@
-//! One spool's files: frames appended and synced, read back, and all of them read at the start.
+//! One spool's files: frames appended and synced, and read back.
 
 use clicks::spool::{Begin, ChunkHead, FilePlace, Frame, NumberRange, Spool, read};
 use proto::own;
-use std::collections::BTreeMap;
-use std::fs::{File, OpenOptions, read_dir, remove_file};
-use std::io::{self, ErrorKind, Read};
+use std::fs::{File, OpenOptions, remove_file};
+use std::io::{self, ErrorKind, Read, Seek, SeekFrom};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -26,15 +25,6 @@ struct WrittenFile {
     length: u64,
 }
 
-/// A spool that was found at the start.
-pub struct FoundSpool {
-    pub disk: SpoolDisk,
-    /// The boot of the machine in which its last file was begun.
-    pub boot: [u8; 16],
-    /// A file of it does not end with a whole frame, or does not begin with one.
-    pub torn: bool,
-}
-
 /// A chunk as it was read back.
 pub struct WrittenFrame {
     pub head: ChunkHead,
@@ -50,73 +40,6 @@ impl SpoolDisk {
     /// The number that its next file gets.
     pub fn next_file(&self) -> u32 {
         self.next_file
-    }
-
-    /// All that are in a folder, in the order in which they were begun, and the number that no file has yet.
-    pub fn all(dir: &Path, file_bytes: u64) -> io::Result<(Vec<FoundSpool>, u32)> {
-        let mut spools = BTreeMap::<u64, Vec<u32>>::new();
-        for entry in read_dir(dir)? {
-            if let Some((spool, number)) = entry?.file_name().to_str().and_then(parse_name) {
-                spools.entry(spool).or_default().push(number);
-            }
-        }
-        let next_file = spools.values().flatten().max().map_or(1, |last| last + 1);
-        let mut spools: Vec<(u64, Vec<u32>)> = spools.into_iter().collect();
-        spools.iter_mut().for_each(|(_, files)| files.sort_unstable());
-        spools.sort_by_key(|(_, files)| files.first().copied());
-        let mut found = Vec::new();
-        for (id, files) in spools {
-            found.extend(Self::replay(dir, id, &files, next_file, file_bytes)?);
-        }
-        Ok((found, next_file))
-    }
-
-    /// `None`: no file of it has a beginning; they are left for whoever wants to know.
-    fn replay(
-        dir: &Path,
-        id: u64,
-        files: &[u32],
-        next_file: u32,
-        file_bytes: u64,
-    ) -> io::Result<Option<FoundSpool>> {
-        let (mut spool, mut boot, mut torn) = (None::<Spool>, [0; 16], false);
-        for &file in files {
-            let bytes = read_all(&dir.join(name(id, file)), Some(&file) == files.last())?;
-            let mut offset = 0;
-            loop {
-                let frame = match read(&bytes[offset..]) {
-                    Ok(Some(frame)) => frame,
-                    Ok(None) if offset > 0 => break,
-                    Ok(None) | Err(_) => {
-                        torn = true;
-                        break;
-                    }
-                };
-                let begins = matches!(&frame.frame, Frame::Begin(begin) if begin.spool == id);
-                if begins != (offset == 0) {
-                    torn = true;
-                    break;
-                }
-                let (from, length) = (FilePlace { file, offset: offset as u64 }, frame.bytes);
-                if let Frame::Begin(begin) = &frame.frame {
-                    boot = begin.boot;
-                    spool.get_or_insert_with(|| Spool::restored(begin));
-                }
-                if let Some(spool) = &mut spool {
-                    spool.replay(frame.frame, from, length as u64);
-                }
-                offset += length;
-            }
-        }
-        let Some(mut spool) = spool else {
-            tracing::warn!(
-                name: "spool_unusable", spool = id,
-                "no file of a spool has a beginning: they are left as they are, and may be deleted"
-            );
-            return Ok(None);
-        };
-        spool.replayed();
-        Ok(Some(FoundSpool { disk: Self::new(spool, next_file, file_bytes), boot, torn }))
     }
 
     /// Writes frames behind each other; `sync`: they are on disk when this returns.
@@ -149,8 +72,7 @@ impl SpoolDisk {
                 Frame::Chunk(head, _) => self.spool.chunk(head, from, length),
                 Frame::Seal(seal) => self.spool.seal(*seal, length),
                 Frame::Acked(_) => self.spool.note_acked(length),
-                Frame::Closed => self.spool.close(length),
-                Frame::Begin(_) => {} // written by `begin` alone
+                Frame::Closed | Frame::Begin(_) => {} // written by nobody, and by `begin` alone
             }
             offset = end;
         }
@@ -173,9 +95,15 @@ impl SpoolDisk {
     /// # Errors
     /// There is none.
     pub fn begin_first(&mut self, dir: &Path, boot: [u8; 16]) -> io::Result<()> {
-        if self.spool.files().len() == 0 {
-            self.writing = Some(self.begin(dir, boot)?);
-        }
+        if self.spool.files().len() == 0 { self.begin_next(dir, boot) } else { Ok(()) }
+    }
+
+    /// Begins another file, so that the one before can go.
+    ///
+    /// # Errors
+    /// There is none.
+    pub fn begin_next(&mut self, dir: &Path, boot: [u8; 16]) -> io::Result<()> {
+        self.writing = Some(self.begin(dir, boot)?);
         Ok(())
     }
 
@@ -185,9 +113,6 @@ impl SpoolDisk {
         Frame::Begin(Begin { spool: spool.id(), boot, standing: spool.standing().clone() }).write(&mut bytes);
         if let Some(seal) = spool.unacked() {
             Frame::Seal(seal).write(&mut bytes);
-        }
-        if spool.is_closed() {
-            Frame::Closed.write(&mut bytes);
         }
         let (number, length) = (self.next_file, bytes.len() as u64);
         let path = dir.join(name(spool.id(), number));
@@ -202,16 +127,15 @@ impl SpoolDisk {
         Ok(WrittenFile { file, number, length })
     }
 
-    /// The chunks of these numbers in their file, in order.
+    /// The chunks of these numbers in their file, in order, as far as they can be read.
     pub fn chunks(&self, dir: &Path, range: &NumberRange) -> io::Result<Vec<WrittenFrame>> {
-        let file = match own::read(&dir.join(name(self.spool.id(), range.from.file))) {
-            Err(fault) if fault.kind() == ErrorKind::NotFound => return Ok(Vec::new()), // somebody removed it
-            file => file?,
-        };
-        let length = file.metadata()?.len().saturating_sub(range.from.offset);
-        let mut bytes = vec![0; usize::try_from(length).map_err(io::Error::other)?];
-        file.read_exact_at(&mut bytes, range.from.offset)?;
-        let (mut rest, mut chunks) = (&bytes[..], Vec::new());
+        let part =
+            match read_file(&dir.join(name(self.spool.id(), range.from.file)), range.from.offset, false) {
+                Err(fault) if fault.kind() == ErrorKind::NotFound => return Ok(Vec::new()), // somebody removed it
+                part => part?,
+            };
+        let end = usize::try_from(range.end.saturating_sub(range.from.offset)).unwrap_or(usize::MAX);
+        let (mut rest, mut chunks) = (&part.bytes[..end.min(part.bytes.len())], Vec::new());
         while let Ok(Some(frame)) = read(rest) {
             rest = &rest[frame.bytes..];
             let Frame::Chunk(head, batch) = frame.frame else { continue };
@@ -250,21 +174,61 @@ fn write(file: &File, bytes: &[u8], at: u64, sync: bool) -> io::Result<()> {
     if sync { file.sync_data() } else { Ok(()) }
 }
 
-/// `last`: a process that was killed may have written to it and not synced it, and what is read counts as on disk.
-fn read_all(path: &Path, last: bool) -> io::Result<Vec<u8>> {
+/// What is read of a file.
+pub struct FilePart {
+    pub bytes: Vec<u8>,
+    /// Why there is no more of it: the disk does not give what is behind.
+    pub fault: Option<io::Error>,
+}
+
+/// Reads a file from an offset on, as far as the disk gives it: one bad sector must not stop the counting. `last`: a process
+/// that was killed may have written to it and not synced it, and what is read counts as on disk.
+///
+/// # Errors
+/// It cannot be opened, or there is no memory for it: another try may read it.
+pub fn read_file(path: &Path, offset: u64, last: bool) -> io::Result<FilePart> {
     let (mut file, mut bytes) = (own::read(path)?, Vec::new());
     if last {
         file.sync_all()?;
     }
-    file.read_to_end(&mut bytes)?;
-    Ok(bytes)
+    let read = file.seek(SeekFrom::Start(offset)).and_then(|_| file.read_to_end(&mut bytes));
+    #[cfg(test)]
+    let read = bad_sectors::meet(path, offset, &mut bytes, read);
+    match read {
+        Err(fault) if fault.kind() == ErrorKind::OutOfMemory => Err(fault),
+        read => Ok(FilePart { bytes, fault: read.err() }),
+    }
 }
 
-fn name(spool: u64, number: u32) -> PathBuf {
+/// A disk that does not give all of a file, for tests.
+#[cfg(test)]
+pub mod bad_sectors {
+    use std::io;
+    use std::path::{Path, PathBuf};
+    use std::sync::Mutex;
+
+    static BAD: Mutex<Vec<(PathBuf, u64)>> = Mutex::new(Vec::new());
+
+    /// From this byte on the file cannot be read.
+    pub fn put(path: &Path, from: u64) {
+        BAD.lock().unwrap().push((path.to_path_buf(), from));
+    }
+
+    pub fn meet(path: &Path, offset: u64, bytes: &mut Vec<u8>, read: io::Result<usize>) -> io::Result<usize> {
+        let bad = BAD.lock().unwrap().iter().find(|(bad, _)| bad == path).map(|(_, from)| *from);
+        let Some(from) = bad else { return read };
+        bytes.truncate(from.saturating_sub(offset) as usize);
+        Err(io::Error::from_raw_os_error(libc::EIO))
+    }
+}
+
+/// The name of a spool's file.
+pub fn name(spool: u64, number: u32) -> PathBuf {
     format!("spool-{spool:016x}-{number:08}").into()
 }
 
-fn parse_name(name: &str) -> Option<(u64, u32)> {
+/// The spool and the number of the file of this name; `None`: it is none of a spool.
+pub fn parse_name(name: &str) -> Option<(u64, u32)> {
     let (spool, number) = name.strip_prefix("spool-")?.split_once('-')?;
     let parsed = (u64::from_str_radix(spool, 16).ok()?, number.parse().ok()?);
     (self::name(parsed.0, parsed.1).to_str() == Some(name)).then_some(parsed)

@@ -2,7 +2,6 @@
 //! An address is opened here, looked at and forgotten.
 
 use super::geo::Geo;
-use super::texts::KnownTexts;
 use crate::clicks::{Clicks, DayKey, day_of};
 use crate::records;
 use crate::rings::{Rings, WorkerRing};
@@ -11,9 +10,9 @@ use clicks::batch::{AgentText, Batch, Loss, Total, UnknownCode};
 use clicks::spool::{ChunkHead, ChunkSize, LossCounts, RingPlace};
 use clicks::{
     AgentTexts, CLASSIFIER, Captured, CapturedFlags, Classified, Classifier, Country, Kind, LossReason,
-    RingReader, RingRecord, UIDS, visitor,
+    RingReader, UIDS, visitor,
 };
-use link::{DomainId, Stats};
+use link::{Code, DomainId};
 use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
@@ -45,7 +44,6 @@ pub struct Chunk {
 pub struct Drain {
     rings: Vec<DrainedRing>,
     classifier: Classifier,
-    texts: KnownTexts,
     pub geo: Geo,
     domains: hot::View,
     days: Vec<DayKey>,
@@ -55,6 +53,8 @@ pub struct Drain {
     pub kinds: [u64; Kind::ALL.len()],
     told: AgentTexts,
     codes_at: Instant,
+    /// Requests for unknown codes of domains that the open chunk has no room for.
+    later: BTreeMap<(DomainId, i64), u64>,
 }
 
 /// The reading end of a worker's ring: in the order of the rings.
@@ -99,7 +99,6 @@ impl Drain {
         Self {
             rings: rings.all().into_iter().map(drained).collect(),
             classifier: Classifier::new(),
-            texts: KnownTexts::default(),
             geo: Geo::new(clicks.config.geo.clone()),
             domains: hot::View::new(Arc::clone(&shared.domains)),
             days: Vec::new(),
@@ -108,6 +107,7 @@ impl Drain {
             kinds: [0; Kind::ALL.len()],
             told: AgentTexts::new(),
             codes_at: Instant::now(),
+            later: BTreeMap::new(),
         }
     }
 
@@ -128,7 +128,19 @@ impl Drain {
 
     /// Whether the open chunk has something that should go to disk.
     pub fn is_due(&self) -> bool {
-        self.open.recorded() > 0 || (!self.open.unknown.is_empty() && self.codes_at.elapsed() >= CODES_EVERY)
+        let codes = !self.open.unknown.is_empty() && self.codes_at.elapsed() >= CODES_EVERY;
+        self.open.recorded() > 0 || codes || !self.later.is_empty()
+    }
+
+    /// Whether nothing can be taken yet: how clicks of a domain count is not known before there is a table of domains. A process
+    /// before may have left some of one that wants no statistics.
+    pub fn waits(&self) -> bool {
+        !self.domains.is_known()
+    }
+
+    /// Whether nothing was taken that is not in a chunk.
+    pub fn is_empty(&self) -> bool {
+        self.open.recorded() == 0 && self.open.unknown.is_empty() && self.later.is_empty()
     }
 
     /// Takes what the workers have settled, until the chunk is full: `false`, if there may be more. `now`: Unix milliseconds.
@@ -172,18 +184,18 @@ impl Drain {
             let (here, start) = (own.reader.position(), ring.start());
             match own.reader.next(ring.ring()) {
                 None => return true,
-                Some(RingRecord::Text { hash, text }) => self.texts.put(hash, text),
-                Some(RingRecord::Click(click)) => {
+                Some(click) => {
                     let address = (here >= start && click.flags.has(CapturedFlags::ADDRESS))
                         .then(|| rings.address(click.address));
-                    self.count(click, address, clicks);
+                    self.count(at, click, address, clicks);
                 }
             }
         }
         false
     }
 
-    fn count(&mut self, mut click: Captured, address: Option<[u8; 16]>, clicks: &Clicks) {
+    /// Counts a click of the ring at this place.
+    fn count(&mut self, at: usize, mut click: Captured, address: Option<[u8; 16]>, clicks: &Clicks) {
         if click.flags.has(CapturedFlags::LOST) {
             return self.open.lose(LossReason::RingFull, click.at, 1);
         }
@@ -202,18 +214,25 @@ impl Drain {
             }
         }
         click.address = [0; 16];
-        let stats = self.domains.site(click.domain).stats;
+        let stats = self.domains.stats(click.domain);
         let address = address.filter(|_| !click.flags.has(CapturedFlags::PRIVATE));
         let country = address.map_or(Country::default(), |address| self.geo.country(address));
-        let visitor = address.filter(|_| stats == Stats::Full).map_or(0, |address| {
-            let day = day_of(click.at).and_then(|day| self.days.iter().find(|key| key.day == day));
-            day.map_or(0, |day| visitor(&day.key, click.domain, address, &click.agent.to_le_bytes()))
-        });
-        let (classifier, texts) = (&mut self.classifier, &self.texts);
-        match records::guarded(|| classifier.click(&click, texts, visitor, country, stats)) {
+        let (days, texts) = (&self.days, &self.rings[at].reader);
+        let who = |agent: u64| {
+            let day = day_of(click.at).and_then(|day| days.iter().find(|key| key.day == day));
+            day.zip(address)
+                .map_or(0, |(day, address)| visitor(&day.key, click.domain, address, &agent.to_le_bytes()))
+        };
+        let classifier = &mut self.classifier;
+        match records::guarded(|| classifier.click(&click, texts, who, country, stats)) {
             Some(Classified::Click(counted)) => {
                 self.kinds[counted.kind as usize] += 1;
-                self.tell_agent(counted.agent, counted.at);
+                if let Some(text) = texts.text(click.agent)
+                    && self.told.is_due(counted.agent, counted.at)
+                {
+                    let text = String::from_utf8_lossy(text).into_owned();
+                    self.open.agents.push(AgentText { hash: counted.agent, text });
+                }
                 self.open.clicks.push(counted);
             }
             Some(Classified::Total { domain, kind }) => {
@@ -227,15 +246,6 @@ impl Drain {
                 self.open.lose(LossReason::Damaged, click.at, 1);
             }
         }
-    }
-
-    /// The text of an agent goes along now and then.
-    fn tell_agent(&mut self, agent: u64, at: i64) {
-        let Some(text) = self.texts.get(agent) else { return };
-        if !self.told.is_due(agent, at) {
-            return;
-        }
-        self.open.agents.push(AgentText { hash: agent, text: String::from_utf8_lossy(text).into_owned() });
     }
 
     /// What the ring had no room for, and what of it is no record.
@@ -252,14 +262,30 @@ impl Drain {
     fn take_unknown(&mut self, ring: &WorkerRing, now: i64) {
         for note in ring.take_unknown() {
             let (domain, hour) = (note.domain, now.div_euclid(HOUR_MS));
-            let mut key = UnknownKey { domain, hour, code: note.code };
+            let mut buffer = [0; Code::MAX_LEN];
+            // One code, however it was spelled: as it is looked up.
+            let code = note.code.map(|asked| match self.domains.site(domain).code(&asked, &mut buffer) {
+                Some(code) => code.into(),
+                None => asked,
+            });
+            let mut key = UnknownKey { domain, hour, code };
             if self.open.unknown.len() >= MAX_CODES && !self.open.unknown.contains_key(&key) {
                 key.code = None;
             }
             if self.open.unknown.len() >= MAX_CODE_ROWS && !self.open.unknown.contains_key(&key) {
+                *self.later.entry((domain, hour)).or_default() += note.count;
                 continue;
             }
             *self.open.unknown.entry(key).or_default() += note.count;
+        }
+    }
+
+    /// What the chunk before had no room for.
+    fn take_later(&mut self) {
+        while self.open.unknown.len() < MAX_CODE_ROWS
+            && let Some(((domain, hour), count)) = self.later.pop_first()
+        {
+            self.open.unknown.insert(UnknownKey { domain, hour, code: None }, count);
         }
     }
 
@@ -278,6 +304,7 @@ impl Drain {
             notes: u32::try_from(notes).unwrap_or(u32::MAX),
         };
         self.next_no = last_no + 1;
+        self.take_later();
         let places = self.places();
         let head =
             ChunkHead { first_no, last_no, lost, replaced: LossCounts::default(), until, size, places };

@@ -1,19 +1,19 @@
 //! The spool's files: written, synced, read back and removed. What they mean is in `clicks::spool`.
 //!
-//! A folder may hold several spools: that which is written, and closed ones of an earlier boot of the machine or of before
-//! some damage, which are sent to their end and kept as long. Every start begins a new file.
+//! A folder may hold several spools: that which this process records into, and those of processes before, which are sent to
+//! their end and kept as long.
 
 use super::disk::{SpoolDisk, WrittenFrame};
 use super::drain::Chunk;
+use super::found::{FoundSpool, LastLook, Reading, ReadingNews, join_places};
+use super::repair::{chunk_of, repaired};
 use clicks::batch::{self, Batch, Loss};
-use clicks::spool::{
-    AnswerEffect, ChunkHead, ChunkSize, Frame, LossCounts, NumberRange, Offering, RingPlace, Spool,
-};
+use clicks::spool::{AnswerEffect, ChunkHead, Frame, LossCounts, Offering, RingPlace, Spool};
 use clicks::{CLASSIFIER, LossReason};
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// What control has is kept for so long, in case it is put back to an earlier state.
 const KEPT_MS: i64 = 24 * 3_600_000;
@@ -26,6 +26,10 @@ pub struct SpoolFiles {
     dir: PathBuf,
     boot: [u8; 16],
     bound: u64,
+    /// Of processes before, as far as their last files tell, until all of each is read.
+    awaited: Vec<Spool>,
+    /// `None`: all are read.
+    reading: Option<Reading>,
     /// Which are only sent, the oldest first.
     closed: Vec<SpoolDisk>,
     active: SpoolDisk,
@@ -33,6 +37,25 @@ pub struct SpoolFiles {
     bygone: SpoolSums,
     /// The active spool is one that was begun in the place of a refused one.
     replaced: bool,
+    /// Every click answered before is in a spool of a process before.
+    last_until: Option<i64>,
+    /// Control is there, as far as is known.
+    pub connected: bool,
+}
+
+/// What control says to a batch.
+#[derive(Clone, Copy, Debug)]
+pub struct HeardAnswer {
+    /// Of which spool the batch is.
+    pub spool: u64,
+    /// Which it is.
+    pub seq: u64,
+    /// Control has everything up to this batch.
+    pub acked: u64,
+    /// It wants this one next; 0: what follows.
+    pub want: u64,
+    /// The number of the last click that it has; 0: it does not say.
+    pub last_no: u64,
 }
 
 /// A batch, ready to be sent.
@@ -53,47 +76,73 @@ pub struct SpoolSums {
     pub lost: LossCounts,
     pub pending: u64,
     pub bytes: u64,
+    /// Of those, what cannot go without a loss.
+    pub owed_bytes: u64,
     /// Control lacks some of it.
     pub owes: bool,
 }
 
+/// Spools of before that were read.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct FoundNews {
+    /// There are some.
+    pub any: bool,
+    /// Others are not read yet.
+    pub more: bool,
+}
+
 impl SpoolFiles {
-    /// Reads what is in the folder. `id`: random, for a spool that has to be begun.
+    /// Looks at what is in the folder, and begins a spool of this process: `id` is random. The others are read meanwhile.
     ///
     /// # Errors
-    /// The folder or a file in it cannot be read, or what was damaged cannot be told.
+    /// The folder or the last file of a spool cannot be opened.
     pub fn open(dir: &Path, boot: [u8; 16], bound: u64, id: u64) -> io::Result<Self> {
-        let (mut closed, mut active, mut places) = (Vec::new(), None, Vec::new());
-        let (found, next_file) = SpoolDisk::all(dir, file_bytes(bound))?;
-        for found in found {
-            let mut disk = found.disk;
-            let (was_closed, whole) = (disk.spool.is_closed(), disk.spool.plan_repair().is_none());
-            if found.boot == boot && !found.torn && whole && !was_closed && active.is_none() {
-                active = Some(disk);
-                continue;
+        let (found, next_file) = FoundSpool::all(dir, file_bytes(bound))?;
+        let looks: io::Result<Vec<Option<LastLook>>> =
+            found.iter().map(|found| found.last_look(dir)).collect();
+        let looks: Vec<LastLook> = looks?.into_iter().flatten().collect();
+        let active = SpoolDisk::new(Spool::new(id, join_places(&looks, boot)), next_file, file_bytes(bound));
+        let own = looks.iter().filter(|look| look.boot == boot);
+        let last_until = own.filter_map(|look| Some(look.spool.files().next_back()?.until)).max();
+        let reading = if found.is_empty() { None } else { Some(Reading::start(dir, boot, found)?) };
+        Ok(Self {
+            dir: dir.to_path_buf(),
+            boot,
+            bound,
+            awaited: looks.into_iter().map(|look| look.spool).collect(),
+            reading,
+            closed: Vec::new(),
+            active,
+            bygone: SpoolSums::default(),
+            replaced: false,
+            last_until: last_until.filter(|until| *until > 0),
+            connected: false,
+        })
+    }
+
+    /// Takes over the spools of before that were read since, waiting for one for so long. The store, or this disk, may have been
+    /// put back since: whoever calls has them [asked about](Self::ask_again).
+    ///
+    /// # Errors
+    /// One cannot be read now: it is tried again.
+    pub fn take_found(&mut self, mut wait: Duration) -> io::Result<FoundNews> {
+        let mut news = FoundNews::default();
+        while let Some(reading) = &mut self.reading {
+            match reading.next(std::mem::take(&mut wait)) {
+                ReadingNews::Read { id, disk } => {
+                    self.awaited.retain(|spool| spool.id() != id);
+                    self.closed.extend(disk.map(|disk| *disk));
+                    news.any = true;
+                }
+                ReadingNews::Failed(fault) => return Err(fault),
+                ReadingNews::None { ended: true } => self.reading = None,
+                ReadingNews::None { ended: false } => {
+                    news.more = true;
+                    break;
+                }
             }
-            if found.boot == boot {
-                // Of a closed one, too: that which went on in its place may have no file yet.
-                RingPlace::join(&mut places, &disk.spool.standing().places);
-            }
-            if !was_closed {
-                tracing::warn!(
-                    name: "spool_closed", spool = disk.spool.id(), torn = found.torn, rebooted = found.boot != boot,
-                    pending = disk.spool.pending(),
-                    "clicks of before are sent as they are, and new ones go on in another spool"
-                );
-            }
-            // A closed one, too, may have been damaged since.
-            repair(&mut disk, dir, boot)?;
-            if !was_closed {
-                disk.append(dir, boot, &[Frame::Closed], true)?;
-            }
-            closed.push(disk);
         }
-        let fresh = || SpoolDisk::new(Spool::new(id, places), next_file, file_bytes(bound));
-        let active = active.unwrap_or_else(fresh);
-        let bygone = SpoolSums::default();
-        Ok(Self { dir: dir.to_path_buf(), boot, bound, closed, active, bygone, replaced: false })
+        Ok(news)
     }
 
     /// Up to where the rings are on disk.
@@ -106,21 +155,22 @@ impl SpoolFiles {
         self.active.spool.next_no()
     }
 
-    /// Every click answered before is in the spool, or in one before it; `None`: it is a new one.
+    /// Every click answered before is in a spool of a process before; `None`: there is none of this boot.
     pub fn last_until(&self) -> Option<i64> {
-        self.active.spool.files().next_back().map(|file| file.until).filter(|until| *until > 0)
+        self.last_until
     }
 
     /// All spools added up.
     pub fn sums(&self) -> SpoolSums {
         let mut sums = self.bygone;
-        for SpoolDisk { spool, .. } in self.all() {
+        for spool in self.spools() {
             let standing = spool.standing();
             sums.recorded += standing.last_no;
             sums.acknowledged += spool.acknowledged();
             sums.lost.add(standing.lost);
             sums.pending += spool.pending();
             sums.bytes += spool.bytes();
+            sums.owed_bytes += spool.owed_bytes();
             sums.owes |= spool.owes();
         }
         sums
@@ -128,7 +178,12 @@ impl SpoolFiles {
 
     /// Every click answered before is with control, of spools that owe some.
     pub fn complete_until(&self) -> Option<i64> {
-        self.all().filter_map(|disk| disk.spool.complete_until()).min()
+        self.spools().filter_map(Spool::complete_until).min()
+    }
+
+    /// Those that are not read yet, too.
+    fn spools(&self) -> impl Iterator<Item = &Spool> {
+        self.awaited.iter().chain(self.all().map(|disk| &disk.spool))
     }
 
     fn all(&self) -> impl Iterator<Item = &SpoolDisk> {
@@ -145,10 +200,11 @@ impl SpoolFiles {
     /// They are not on disk, and may be given again.
     pub fn write(&mut self, chunks: &[Chunk]) -> io::Result<()> {
         let mut frames = Vec::with_capacity(chunks.len() + 1);
+        let is_next = self.may_seal(self.closed.len()) && !self.closed.iter().any(|disk| disk.spool.owes());
         for (at, chunk) in chunks.iter().enumerate() {
             frames.push(Frame::Chunk(chunk.head.clone(), &chunk.batch));
             // What control waits for goes to disk in the same write.
-            let first = (at == 0).then(|| self.active.spool.plan_seal_with(&chunk.head)).flatten();
+            let first = (at == 0 && is_next).then(|| self.active.spool.plan_seal_with(&chunk.head)).flatten();
             frames.extend(first.map(Frame::Seal));
         }
         loop {
@@ -167,11 +223,13 @@ impl SpoolFiles {
         let (dir, boot) = (self.dir.clone(), self.boot);
         let now = Instant::now();
         for at in 0..=self.closed.len() {
+            let may_seal = self.may_seal(at);
             let disk = self.at(at);
             if disk.refused_until.is_some_and(|until| now < until) {
                 continue;
             }
-            if let Some(seal) = disk.spool.plan_seal()
+            if may_seal
+                && let Some(seal) = disk.spool.plan_seal()
                 && let Err(fault) = disk.append(&dir, boot, &[Frame::Seal(seal)], true)
             {
                 if fault.kind() == io::ErrorKind::StorageFull {
@@ -187,27 +245,28 @@ impl SpoolFiles {
         Ok(None)
     }
 
+    /// What is made up into a batch may have been counted, and stays whatever room it takes. So while control is away one spool
+    /// has a batch, and not each of those that processes begin meanwhile.
+    fn may_seal(&self, at: usize) -> bool {
+        at < self.closed.len() || self.connected || self.awaited.is_empty()
+    }
+
     /// Control refuses a batch of this spool: others go on, and this one is tried again then. New clicks do not wait behind what
-    /// control may never take, such as a spool that another edge began: they go on in another one. Once in a process, since
-    /// control may refuse any.
-    ///
-    /// # Errors
-    /// The disk cannot be written: the next refusal does it.
-    pub fn refused(&mut self, spool: u64, seq: u64, again: Instant, id: u64) -> io::Result<()> {
-        let Some(disk) = self.all_mut().find(|disk| disk.spool.id() == spool) else { return Ok(()) };
+    /// control may never take, such as a spool that another edge began: they go on in another one, with this random `id`. Once in
+    /// a process, since control may refuse any.
+    pub fn refused(&mut self, spool: u64, seq: u64, again: Instant, id: u64) {
+        let Some(disk) = self.all_mut().find(|disk| disk.spool.id() == spool) else { return };
         disk.refused_until = Some(again);
         disk.spool.refused(seq);
         if self.replaced || self.active.spool.id() != spool {
-            return Ok(());
+            return;
         }
-        self.active.append(&self.dir, self.boot, &[Frame::Closed], true)?;
         tracing::warn!(
             name: "spool_refused", spool, pending = self.active.spool.pending(),
             "control refuses this spool: what it holds is offered again now and then, and new clicks go on in another one"
         );
         self.replace(id);
         self.replaced = true;
-        Ok(())
     }
 
     /// Another spool goes on where this one was.
@@ -219,41 +278,50 @@ impl SpoolFiles {
         self.closed.push(old);
     }
 
-    /// What control says to a batch. `false`: it wants the same one again.
+    /// What control says to a batch. `false`: it wants the same one again. `again` and `id`: see [`refused`](Self::refused).
     ///
     /// # Errors
     /// The disk cannot be written: the next start will ask control again.
-    pub fn answered(&mut self, spool: u64, seq: u64, acked: u64, want: u64, id: u64) -> io::Result<bool> {
+    pub fn answered(&mut self, heard: HeardAnswer, again: Instant, id: u64) -> io::Result<bool> {
+        let HeardAnswer { spool, seq, acked, want, last_no } = heard;
         let (dir, boot) = (self.dir.clone(), self.boot);
         let Some(disk) = self.all_mut().find(|disk| disk.spool.id() == spool) else { return Ok(true) };
         let before = disk.spool.standing().acked.seq;
-        match disk.spool.answered(seq, acked, want) {
-            AnswerEffect::Acknowledged => {
-                let acked = disk.spool.standing().acked;
-                if acked.seq > before {
-                    disk.append(&dir, boot, &[Frame::Acked(acked)], false)?;
-                }
-                Ok(true)
-            }
-            AnswerEffect::Again => Ok(false),
+        let effect = disk.spool.answered(seq, acked, want);
+        let behind = effect == AnswerEffect::Beyond;
+        match effect {
+            AnswerEffect::Acknowledged => {}
+            AnswerEffect::Again => return Ok(false),
             AnswerEffect::Back => {
                 tracing::warn!(
                     name: "clicks_wanted_again", spool, seq, want,
                     "control lacks batches that it had, as after a restore: they are sent again as far as they are here"
                 );
                 self.ask_again(Some(spool));
-                Ok(true)
+                return Ok(true);
             }
             AnswerEffect::Beyond => {
+                let caught_up = disk.spool.catch_up(acked, last_no);
                 tracing::error!(
-                    name: "spool_behind", spool, acked, seq,
-                    "control has batches of this spool that this disk knows nothing of, as after a restore of the disk: \
-                     new clicks go on in another spool, and what this one still holds is not sent"
+                    name: "spool_behind", spool, acked, last_no, seq, caught_up,
+                    "control has batches of this spool that this disk knows nothing of, as after a restore of the disk: what it \
+                     has is not sent again, and what it lacks is sent as soon as control says up to where that is"
                 );
-                self.abandon(spool, id)?;
-                Ok(true)
+                if !caught_up {
+                    self.refused(spool, seq, again, id);
+                    return Ok(true);
+                }
             }
         }
+        let acked = disk.spool.standing().acked;
+        if acked.seq > before {
+            disk.append(&dir, boot, &[Frame::Acked(acked)], false)?;
+        }
+        if behind && self.active.spool.id() == spool {
+            // The memory of this process was put back, too: others have used its numbers.
+            self.replace(id);
+        }
+        Ok(true)
     }
 
     /// Control may have been put back: each spool but this one is asked about by its last batch.
@@ -262,16 +330,7 @@ impl SpoolFiles {
         others.for_each(|disk| disk.spool.ask_again());
     }
 
-    /// Numbers of this spool are used by somebody else.
-    fn abandon(&mut self, spool: u64, id: u64) -> io::Result<()> {
-        if self.active.spool.id() == spool {
-            self.replace(id);
-        }
-        let Some(at) = self.closed.iter().position(|disk| disk.spool.id() == spool) else { return Ok(()) };
-        self.leave(at)
-    }
-
-    /// Removes a closed spool. What it still owes is lost.
+    /// Removes a closed spool, which owes nothing.
     fn leave(&mut self, at: usize) -> io::Result<()> {
         // Up to where the rings are may be told by its files alone.
         self.active.begin_first(&self.dir, self.boot)?;
@@ -280,7 +339,6 @@ impl SpoolFiles {
         bygone.recorded += spool.standing().last_no;
         bygone.acknowledged += spool.acknowledged();
         bygone.lost.add(spool.standing().lost);
-        bygone.lost.note(LossReason::Damaged, spool.pending());
         disk.remove_all(&self.dir)
     }
 
@@ -323,17 +381,28 @@ impl SpoolFiles {
         disk.spool.done_file().map_or(Ok(()), |file| disk.remove(&dir, file.number))
     }
 
-    /// Removes the oldest file that control has all of. `false`: there is none.
+    /// Removes the oldest file that control has all of, or a spool that owes nothing. `false`: there is neither.
     fn forget_oldest(&mut self) -> io::Result<bool> {
-        let Some(at) = self.position(|disk| disk.spool.done_file().is_some()) else { return Ok(false) };
-        self.forget_done(at).map(|()| true)
+        if let Some(at) = self.position(|disk| disk.spool.done_file().is_some()) {
+            return self.forget_done(at).map(|()| true);
+        }
+        let done = self.closed.iter().position(|disk| !disk.spool.owes());
+        done.map_or(Ok(false), |at| self.leave(at).map(|()| true))
     }
 
     /// Removes the oldest file with clicks that control lacks, and tells them as lost. `false`: there is none that could go.
     fn drop_oldest(&mut self) -> io::Result<bool> {
         let (dir, boot) = (self.dir.clone(), self.boot);
-        let Some(at) = self.position(|disk| disk.spool.plan_drop().is_some()) else { return Ok(false) };
+        let active = self.closed.len();
+        let has_some = |(at, disk): (usize, &SpoolDisk)| {
+            disk.spool.plan_drop().is_some() || (at < active && disk.spool.has_clicks_in_last_file())
+        };
+        let Some(at) = self.all().enumerate().position(has_some) else { return Ok(false) };
         let disk = self.at(at);
+        if disk.spool.plan_drop().is_none() {
+            // Of a spool of before the last file goes, too: what is told of its clicks gets another one.
+            disk.begin_next(&dir, boot)?;
+        }
         let Some(plan) = disk.spool.plan_drop() else { return Ok(false) };
         let Some((first, last)) = plan.ranges.first().zip(plan.ranges.last()).map(|(a, b)| (*a, *b)) else {
             return Ok(false);
@@ -365,61 +434,6 @@ fn file_bytes(bound: u64) -> u64 {
     (bound / 16).clamp(64 * 1024, 8 * 1024 * 1024)
 }
 
-/// Whatever numbers of a spool are not there any more become losses.
-fn repair(disk: &mut SpoolDisk, dir: &Path, boot: [u8; 16]) -> io::Result<()> {
-    while let Some(range) = disk.spool.plan_repair() {
-        let mut batches = Vec::new();
-        for file in disk.spool.files().map(|file| file.number).collect::<Vec<_>>() {
-            let from = clicks::spool::FilePlace { file, offset: 0 };
-            for chunk in disk.chunks(dir, &NumberRange { from, ..range })? {
-                batches.extend(batch::decode(&chunk.batch));
-            }
-        }
-        let chunk = repaired(&range, batches, disk.spool.lost_before_repair(&range));
-        let missing = chunk.head.lost.of(LossReason::Damaged);
-        tracing::error!(
-            name: "spool_damaged", spool = disk.spool.id(), first = range.first_no, last = range.last_no, missing,
-            "a part of the spool cannot be read: its clicks are told as lost"
-        );
-        disk.append(dir, boot, &[Frame::Chunk(chunk.head, &chunk.batch)], true)?;
-    }
-    Ok(())
-}
-
-/// A chunk of exactly these numbers: what is left of its clicks, and for the rest a loss. `before`: of the numbers, those
-/// that were lost.
-fn repaired(range: &NumberRange, mut batches: Vec<Batch>, before: LossCounts) -> Chunk {
-    batches.retain(|batch| range.first_no <= batch.first_no && batch.last_no() <= range.last_no);
-    batches.sort_by_key(|batch| batch.first_no);
-    // That of whoever wrote them: this may be the first process of another version.
-    let classifier = batches.first().map_or(CLASSIFIER, |batch| batch.classifier);
-    let mut whole = Batch::new(range.first_no, classifier);
-    let mut left = range.last_no + 1 - range.first_no;
-    let mut next = range.first_no;
-    for batch in batches {
-        if batch.first_no < next || batch.classifier != whole.classifier {
-            continue; // it was replaced, or cannot be joined
-        }
-        next = batch.last_no() + 1;
-        left -= batch.recorded();
-        whole.clicks.extend(batch.clicks);
-        whole.totals.extend(batch.totals);
-        whole.losses.extend(batch.losses);
-        whole.agents.extend(batch.agents);
-    }
-    let until = whole.clicks.last().map_or(0, |click| click.at);
-    if left > 0 {
-        let minute = until.div_euclid(MINUTE_MS);
-        whole.losses.push(Loss { reason: LossReason::Damaged, minute, count: left });
-    }
-    if !whole.fits() {
-        let count = range.last_no + 1 - range.first_no;
-        whole = Batch::new(range.first_no, CLASSIFIER);
-        whole.losses.push(Loss { reason: LossReason::Damaged, minute: until.div_euclid(MINUTE_MS), count });
-    }
-    chunk_of(&whole, before, until)
-}
-
 /// A chunk of losses alone, in the place of others of which so many were lost before.
 fn lost_chunk(
     first_no: u64,
@@ -446,30 +460,6 @@ fn lost_chunk(
     chunk_of(&whole, replaced, until)
 }
 
-fn chunk_of(batch: &Batch, replaced: LossCounts, until: i64) -> Chunk {
-    let notes = batch.totals.len() + batch.losses.len() + batch.unknown.len() + batch.agents.len();
-    let size = ChunkSize {
-        bytes: u32::try_from(batch.size()).unwrap_or(u32::MAX),
-        notes: u32::try_from(notes).unwrap_or(u32::MAX),
-    };
-    let head = ChunkHead {
-        first_no: batch.first_no,
-        last_no: batch.last_no(),
-        lost: losses_of(&batch.losses),
-        replaced,
-        until,
-        size,
-        places: Vec::new(),
-    };
-    Chunk { head, batch: batch::encode(batch) }
-}
-
-fn losses_of(losses: &[Loss]) -> LossCounts {
-    let mut lost = LossCounts::default();
-    losses.iter().for_each(|loss| lost.note(loss.reason, loss.count));
-    lost
-}
-
 /// What becomes of a chunk that goes: its clicks are lost in its minute, and what was lost stays what it was.
 fn tell_lost(losses: &mut BTreeMap<(LossReason, i64), u64>, head: &ChunkHead, bytes: &[u8]) {
     let minute = head.until.div_euclid(MINUTE_MS);
@@ -494,7 +484,7 @@ fn tell_lost(losses: &mut BTreeMap<(LossReason, i64), u64>, head: &ChunkHead, by
 /// The chunks of a batch, as one. What cannot be read any more becomes a loss under the same numbers.
 fn read_batch(disk: &mut SpoolDisk, dir: &Path, boot: [u8; 16], offering: &Offering) -> io::Result<Vec<u8>> {
     let seal = &offering.seal;
-    let range = NumberRange { first_no: seal.first_no, last_no: seal.last_no, from: offering.from };
+    let range = offering.range;
     let mut chunks: Vec<WrittenFrame> = disk.chunks(dir, &range)?;
     let is_whole =
         |chunk: &WrittenFrame| chunk.head.first_no == range.first_no && chunk.head.last_no == range.last_no;
@@ -509,7 +499,7 @@ fn read_batch(disk: &mut SpoolDisk, dir: &Path, boot: [u8; 16], offering: &Offer
         return Ok(batch::encode(&joined));
     }
     let batches = chunks.iter().filter_map(|chunk| batch::decode(&chunk.batch).ok()).collect();
-    let chunk = repaired(&range, batches, seal.lost);
+    let chunk = repaired(&range, batches, seal.lost, seal.until);
     let missing = chunk.head.lost.of(LossReason::Damaged);
     tracing::error!(
         name: "spool_damaged", spool = disk.spool.id(), first = range.first_no, last = range.last_no, missing,

@@ -1,5 +1,6 @@
 //! Spools on a real disk: written, read again by the next process, damaged, full.
 
+use super::super::disk::{bad_sectors, name};
 use super::*;
 use clicks::{Click, Country, Device, Kind, Language};
 use link::DomainId;
@@ -9,6 +10,9 @@ use std::fs;
 const BOOT: [u8; 16] = [1; 16];
 const NOW: i64 = 1_800_000_000_000;
 const BOUND: u64 = 1 << 20;
+const LONG: Duration = Duration::from_secs(20);
+/// Clicks that fill a file.
+const FILE: u64 = 6_000;
 
 /// A directory of its own, gone at the end.
 struct Folder(PathBuf);
@@ -20,9 +24,20 @@ impl Folder {
         Self(dir)
     }
 
-    /// A process that has it.
+    /// A process that has it, and has read all of it.
     fn open(&self, boot: [u8; 16], id: u64) -> SpoolFiles {
-        SpoolFiles::open(&self.0, boot, BOUND, id).unwrap()
+        let mut files = SpoolFiles::open(&self.0, boot, BOUND, id).unwrap();
+        while files.take_found(LONG).unwrap().more {}
+        check(&files);
+        files
+    }
+
+    /// A byte in the middle of a file, which is one of its chunk, is another one.
+    fn damage(&self, file: &Path) {
+        let mut bytes = fs::read(file).unwrap();
+        let at = bytes.len() / 2;
+        bytes[at] ^= 1;
+        fs::write(file, bytes).unwrap();
     }
 
     fn files(&self) -> Vec<PathBuf> {
@@ -78,6 +93,12 @@ fn check(files: &SpoolFiles) {
     assert_eq!(sums.acknowledged + sums.lost.total() + sums.pending, sums.recorded, "{sums:?}");
 }
 
+/// What control says to a batch.
+fn answer(files: &mut SpoolFiles, to: &ReadyBatch, acked: u64, want: u64, last_no: u64) -> bool {
+    let heard = HeardAnswer { spool: to.spool, seq: to.offering.seal.seq, acked, want, last_no };
+    files.answered(heard, Instant::now() + LONG, 99).unwrap()
+}
+
 /// Everything that there is to send, acknowledged.
 fn send(files: &mut SpoolFiles) -> Vec<(u64, Batch)> {
     let mut sent = Vec::new();
@@ -85,7 +106,7 @@ fn send(files: &mut SpoolFiles) -> Vec<(u64, Batch)> {
         let seal = ready.offering.seal;
         let batch = batch::decode(&ready.bytes).unwrap();
         assert_eq!((batch.first_no, batch.last_no()), (seal.first_no, seal.last_no));
-        assert!(files.answered(ready.spool, seal.seq, seal.seq, 0, 99).unwrap());
+        assert!(answer(files, &ready, seal.seq, 0, seal.last_no));
         sent.push((ready.spool, batch));
         check(files);
     }
@@ -116,11 +137,53 @@ fn what_is_written_is_sent_once_and_the_next_process_goes_on() {
     let sums = files.sums();
     drop(files);
     let mut files = folder.open(BOOT, 2);
-    assert_eq!(files.sums(), sums);
-    assert_eq!((files.next_no(), files.places()[0].position), (521, 511));
+    assert_eq!(files.sums(), SpoolSums { owes: true, ..sums });
+    assert_eq!((files.next_no(), files.places()[0].position), (1, 511), "other numbers, and the same rings");
     write(&mut files, 1, 0);
     assert_eq!(counted(&send(&mut files)), (11, 0));
-    assert_eq!(files.sums().pending, 0);
+    assert_eq!((files.sums().pending, files.sums().recorded), (0, 521));
+}
+
+/// A spool of 4 GiB takes a while.
+#[test]
+fn new_clicks_do_not_wait_until_all_of_the_spool_is_read() {
+    let folder = Folder::new("beside");
+    let mut files = folder.open(BOOT, 1);
+    (0..3).for_each(|_| write(&mut files, FILE, 1));
+    let sums = files.sums();
+    drop(files);
+    let mut files = SpoolFiles::open(&folder.0, BOOT, BOUND, 2).unwrap();
+    // Its last file alone says what it has come to, and where the rings are.
+    assert_eq!((files.sums().recorded, files.sums().pending), (sums.recorded, sums.pending));
+    assert_eq!((files.places()[0].position, files.complete_until()), (2 * (FILE + 1) + 1, Some(0)));
+    files.connected = true;
+    write(&mut files, 5, 0);
+    let first = files.next_batch().unwrap().unwrap();
+    assert_eq!((first.spool, files.sums().pending), (2, sums.pending + 5));
+    while files.take_found(LONG).unwrap().more {}
+    assert_eq!(counted(&send(&mut files)), (3 * FILE as usize + 5, 3));
+}
+
+/// Or one damaged place on a disk would be the end of all counting.
+#[test]
+fn a_file_that_the_disk_does_not_give_is_told_as_lost_and_everything_else_is_counted() {
+    let folder = Folder::new("sector");
+    let mut files = folder.open(BOOT, 1);
+    (0..4).for_each(|_| write(&mut files, FILE, 1));
+    assert_eq!(folder.files().len(), 4);
+    drop(files);
+    bad_sectors::put(&folder.0.join(name(1, 2)), 0);
+    bad_sectors::put(&folder.0.join(name(1, 3)), 1_000);
+    let mut files = folder.open(BOOT, 2);
+    assert_eq!(files.sums().lost.of(LossReason::Damaged), 2 * (FILE + 1));
+    write(&mut files, 5, 0);
+    assert_eq!(counted(&send(&mut files)), (2 * FILE as usize + 5, 2 * FILE + 4));
+    // While it runs: what is to be sent cannot be read.
+    (0..2).for_each(|_| write(&mut files, FILE, 0));
+    bad_sectors::put(&folder.0.join(name(2, 5)), 0);
+    let (clicks, lost) = counted(&send(&mut files));
+    assert_eq!(clicks as u64 + lost, 2 * FILE);
+    assert!(lost > 0 && !files.sums().owes, "{lost}");
 }
 
 #[test]
@@ -139,7 +202,7 @@ fn an_unheard_answer_makes_the_next_process_send_the_same_batch() {
 }
 
 #[test]
-fn after_a_reboot_or_a_torn_end_other_numbers_are_used_and_the_old_are_sent_first() {
+fn after_a_reboot_or_a_torn_end_the_old_are_sent_first() {
     let folder = Folder::new("reboot");
     let mut files = folder.open(BOOT, 1);
     write(&mut files, 100, 0);
@@ -160,14 +223,11 @@ fn after_a_reboot_or_a_torn_end_other_numbers_are_used_and_the_old_are_sent_firs
     let sent = send(&mut files);
     assert_eq!(sent.iter().map(|(spool, _)| *spool).collect::<Vec<_>>(), [1, 2, 3]);
     assert_eq!(counted(&sent), (123, 0));
-    drop(files);
-    let files = folder.open([2; 16], 4);
-    assert_eq!(files.next_no(), 4, "the third is whole and goes on");
 }
 
 /// Else what the rings had lost would be told once more, and what was not released there be counted twice.
 #[test]
-fn who_is_killed_behind_the_closing_of_a_spool_has_left_the_places_of_the_rings() {
+fn who_is_killed_before_it_records_anything_has_left_the_places_of_the_rings() {
     let folder = Folder::new("closed");
     let mut files = folder.open(BOOT, 1);
     write(&mut files, 100, 2);
@@ -191,27 +251,27 @@ fn behind_a_spool_that_control_refuses_new_clicks_go_on_in_another() {
     write(&mut files, 10, 0);
     let refused = files.next_batch().unwrap().unwrap();
     let later = Instant::now() + std::time::Duration::from_secs(3_600);
-    files.refused(1, refused.offering.seal.seq, later, 2).unwrap();
+    files.refused(1, refused.offering.seal.seq, later, 2);
     assert_eq!((files.next_no(), files.places()[0].position), (1, 101), "the rings go on");
     write(&mut files, 5, 0);
     let sent = send(&mut files);
     assert_eq!((sent[0].0, counted(&sent)), (2, (5, 0)));
     assert_eq!(files.sums().pending, 10, "they are offered again later");
-    files.refused(2, 1, later, 3).unwrap();
+    files.refused(2, 1, later, 3);
     assert_eq!(files.next_no(), 6, "once in a process");
     drop(files);
     let mut files = folder.open(BOOT, 4);
-    assert_eq!(files.next_no(), 6);
     assert_eq!(counted(&send(&mut files)), (10, 0));
 }
 
 /// The torn spool is of the version before this one.
 #[test]
 fn what_a_spool_of_another_classifier_has_left_is_kept_in_a_repair() {
-    let range = NumberRange { first_no: 1, last_no: 12, from: clicks::spool::FilePlace::default() };
+    let from = clicks::spool::FilePlace::default();
+    let range = clicks::spool::NumberRange { first_no: 1, last_no: 12, from, end: u64::MAX };
     let mut batch = Batch::new(1, CLASSIFIER + 1);
     batch.clicks = (1..11).map(click).collect();
-    let chunk = repaired(&range, vec![batch], LossCounts::default());
+    let chunk = repaired(&range, vec![batch], LossCounts::default(), NOW);
     let whole = batch::decode(&chunk.batch).unwrap();
     assert_eq!((whole.clicks.len(), whole.classifier), (10, CLASSIFIER + 1));
     assert_eq!(chunk.head.lost.of(LossReason::Damaged), 2);
@@ -221,46 +281,17 @@ fn what_a_spool_of_another_classifier_has_left_is_kept_in_a_repair() {
 fn a_damaged_file_is_told_as_lost_and_the_rest_is_kept() {
     let folder = Folder::new("damaged");
     let mut files = folder.open(BOOT, 1);
-    write(&mut files, 100, 0);
+    (0..3).for_each(|_| write(&mut files, FILE, 1));
     drop(files);
-    let mut files = folder.open(BOOT, 2); // every process begins a file
-    write(&mut files, 40, 0);
-    write(&mut files, 30, 1);
+    folder.damage(&folder.files()[1]);
+    let files = folder.open(BOOT, 2);
+    assert_eq!(files.sums().lost.of(LossReason::Damaged), FILE + 1);
     drop(files);
-    let mut files = folder.open(BOOT, 3);
-    write(&mut files, 7, 0);
-    drop(files);
-    let middle = folder.files()[1].clone();
-    let mut bytes = fs::read(&middle).unwrap();
-    let at = bytes.len() - 5; // of the last chunk
-    bytes[at] ^= 1;
-    fs::write(&middle, bytes).unwrap();
-    let mut files = folder.open(BOOT, 4);
-    check(&files);
-    assert_eq!(files.sums().lost.of(LossReason::Damaged), 31);
-    assert_eq!(counted(&send(&mut files)), (147, 31));
-}
-
-#[test]
-fn a_closed_spool_that_is_damaged_is_told_and_sent_to_its_end() {
-    let folder = Folder::new("closed");
-    let mut files = folder.open(BOOT, 1);
-    write(&mut files, 100, 0);
-    drop(files);
-    let mut files = folder.open(BOOT, 2);
-    write(&mut files, 40, 0);
-    write(&mut files, 30, 0);
-    drop(files);
-    drop(folder.open([2; 16], 3)); // another boot closes it
-    let middle = folder.files()[1].clone();
-    let mut bytes = fs::read(&middle).unwrap();
-    let at = bytes.len() - 5; // of the last chunk
-    bytes[at] ^= 1;
-    fs::write(&middle, bytes).unwrap();
-    let mut files = folder.open([2; 16], 4);
-    check(&files);
-    assert_eq!(files.sums().lost.of(LossReason::Damaged), 30);
-    assert_eq!(counted(&send(&mut files)), (140, 30));
+    // What was told as lost stands on disk; another file is damaged since.
+    folder.damage(&folder.files()[0]);
+    let mut files = folder.open([2; 16], 3);
+    assert_eq!(files.sums().lost.of(LossReason::Damaged), 2 * (FILE + 1));
+    assert_eq!(counted(&send(&mut files)), (FILE as usize, 2 * FILE + 3));
     assert!(!files.sums().owes);
 }
 
@@ -302,12 +333,57 @@ fn a_full_spool_lets_the_oldest_go_and_tells_them() {
     assert!(lost.of(LossReason::SpoolFull) > 4_000 && lost.of(LossReason::RingFull) == 40, "{lost:?}");
     drop(files);
     let mut files = folder.open(BOOT, 2);
-    check(&files);
     assert_eq!(files.sums().lost, lost);
     let sent = send(&mut files);
     assert_eq!(sent[0].1.last_no(), on_its_way.offering.seal.last_no, "what may be counted already is kept");
     let (clicks, told) = counted(&sent);
     assert_eq!((clicks as u64 + told, told), (10 + 40 * 4_001, lost.total()));
+}
+
+/// They have no number of their own, and were in the batch before them as well.
+#[test]
+fn unknown_codes_of_a_chunk_without_a_click_are_sent_once() {
+    let folder = Folder::new("codes");
+    let mut files = folder.open(BOOT, 1);
+    write(&mut files, 1, 0);
+    for hour in 1..=3 {
+        let mut batch = Batch::new(files.next_no(), CLASSIFIER);
+        let code = Some(Box::from(&b"poster"[..]));
+        batch.unknown = vec![batch::UnknownCode { domain: DomainId(0), hour, code, count: 1 }];
+        files.write(&[chunk_of(&batch, LossCounts::default(), NOW)]).unwrap();
+    }
+    let mut sent = send(&mut files);
+    write(&mut files, 1, 0);
+    sent.extend(send(&mut files));
+    let hours: Vec<i64> = sent.iter().flat_map(|(_, batch)| &batch.unknown).map(|own| own.hour).collect();
+    assert_eq!(hours, [1, 2, 3]);
+}
+
+/// An edge that is started again and again while control is away: each time a file more that no other follows.
+#[test]
+fn spools_of_many_processes_stay_within_the_bound_and_tell_what_went() {
+    let folder = Folder::new("many");
+    let mut recorded = 0;
+    for id in 1..40 {
+        let mut files = folder.open(BOOT, id);
+        write(&mut files, FILE / 2, 0);
+        files.keep_bounds(NOW).unwrap();
+        recorded += FILE / 2;
+        assert!(files.sums().bytes <= BOUND, "{}", files.sums().bytes);
+        assert_eq!(files.sums().recorded, recorded);
+    }
+    let mut files = folder.open(BOOT, 99);
+    let lost = files.sums().lost.of(LossReason::SpoolFull);
+    let (clicks, told) = counted(&send(&mut files));
+    assert_eq!((clicks as u64 + told, told), (recorded, lost));
+    assert!(lost > 0 && !files.sums().owes);
+    // Control has all of them: whole spools go where the room is wanted.
+    for _ in 0..8 {
+        write(&mut files, FILE, 0);
+        files.keep_bounds(NOW).unwrap();
+        assert!(files.sums().bytes <= BOUND, "{}", files.sums().bytes);
+    }
+    assert_eq!(files.sums().lost.of(LossReason::SpoolFull), lost);
 }
 
 #[test]
@@ -323,7 +399,7 @@ fn what_control_has_stays_a_day_and_is_sent_again_to_one_that_lost_it() {
     files.ask_again(None);
     let asked = files.next_batch().unwrap().unwrap();
     assert_eq!((asked.offering.seal.seq, asked.offering.first), (4, false));
-    assert!(files.answered(asked.spool, 4, 1, 2, 99).unwrap());
+    assert!(answer(&mut files, &asked, 1, 2, 100));
     let sent = send(&mut files);
     assert_eq!(sent.iter().map(|(_, batch)| batch.first_no).collect::<Vec<_>>(), [101, 201, 301]);
     assert_eq!((files.sums().acknowledged, files.sums().pending), (400, 0));
@@ -337,19 +413,43 @@ fn what_control_has_stays_a_day_and_is_sent_again_to_one_that_lost_it() {
     assert_eq!(files.sums().acknowledged, 401);
 }
 
+/// Nothing that was recorded is dropped, and nothing is counted twice.
 #[test]
-fn a_disk_of_yesterday_gives_its_numbers_to_nobody() {
+fn a_disk_of_yesterday_sends_what_control_lacks_and_gives_its_numbers_to_nobody() {
     let folder = Folder::new("yesterday");
     let mut files = folder.open(BOOT, 1);
     write(&mut files, 100, 0);
     let ready = files.next_batch().unwrap().unwrap();
-    assert!(files.answered(ready.spool, 1, 500, 0, 77).unwrap());
-    assert_eq!((files.next_no(), files.places()[0].position), (1, 1), "another spool, and the same rings");
+    write(&mut files, 50, 0);
+    write(&mut files, 7, 0);
+    drop((ready, files));
+    // Meanwhile control got 50 more in a batch of their own, and then the disk was put back.
+    let mut files = folder.open(BOOT, 2);
+    write(&mut files, 5, 0);
+    let ready = files.next_batch().unwrap().unwrap();
+    assert_eq!((ready.spool, files.next_no()), (1, 6));
+    assert!(answer(&mut files, &ready, 2, 0, 150));
     check(&files);
-    assert_eq!(files.sums().lost.of(LossReason::Damaged), 100);
+    let sums = files.sums();
+    assert_eq!((sums.acknowledged, sums.lost.total(), sums.pending), (150, 0, 12));
+    let sent = send(&mut files);
+    assert_eq!(counted(&sent), (12, 0));
+    assert_eq!((sent[0].0, sent[0].1.first_no, sent[1].0), (1, 151, 2));
     drop(files);
-    let mut files = folder.open(BOOT, 78);
-    assert_eq!((files.next_no(), files.places()[0].position), (1, 1), "that is on disk");
+    let files = folder.open(BOOT, 3);
+    assert_eq!((files.sums().acknowledged, files.sums().pending), (162, 0), "that is on disk");
+}
+
+/// As a control of before, which does not say up to which click it has the spool.
+#[test]
+fn a_spool_that_cannot_catch_up_is_kept_and_offered_again() {
+    let folder = Folder::new("untold");
+    let mut files = folder.open(BOOT, 1);
+    write(&mut files, 100, 0);
+    let ready = files.next_batch().unwrap().unwrap();
+    assert!(answer(&mut files, &ready, 9, 0, 0));
+    assert_eq!((files.next_no(), files.places()[0].position), (1, 1), "another spool, and the same rings");
     write(&mut files, 5, 0);
     assert_eq!(counted(&send(&mut files)), (5, 0));
+    assert_eq!((files.sums().pending, files.sums().lost.total()), (100, 0));
 }

@@ -28,7 +28,14 @@ fn process(dir: &Path) -> Arc<Shared> {
     let ignore = vec![IGNORED.parse().unwrap()];
     let config = ClicksConfig { dir: dir.to_path_buf(), spool_bytes: 1 << 24, geo: None, ignore };
     shared.clicks = Some(Clicks::new(config));
+    shared.domains.replace(1, Vec::new());
     Arc::new(shared)
+}
+
+/// The end of its only worker.
+fn writer(shared: &Shared) -> RingWriter {
+    let rings = shared.rings.as_ref().unwrap();
+    RingWriter::new(rings.own()[0].ring(), rings.seed())
 }
 
 /// So many redirects to somebody at this address, of which the kernel took all but the last `void`.
@@ -41,14 +48,14 @@ fn redirect(shared: &Shared, writer: &mut RingWriter, address: &str, clicks: u32
         domain: DomainId(0),
         uid: 7,
         version: 8,
-        agent: hash(CHROME.as_bytes()),
         address: rings.key().seal(address).unwrap(),
         flags: CapturedFlags::ADDRESS,
         ..Captured::default()
     };
     writer.begin(ring);
     for number in 1..=clicks {
-        writer.click(ring, &click, CHROME.as_bytes(), b"", number * 100);
+        let agent = writer.text(&ring, CHROME.as_bytes());
+        writer.click(&ring, &Captured { agent, ..click }, number * 100);
     }
     if let Some(turn) = writer.publish(ring) {
         writer.settle_part(ring, turn, ((clicks - void) * 100) as usize);
@@ -68,7 +75,7 @@ fn control(mut offers: offers::Receiver<ClickOffer>, deaf: usize) -> JoinHandle<
                 taken.push(batch);
             }
             heard += 1;
-            let told = ControlAnswer::Told { acked: *last, want: 0 };
+            let told = ControlAnswer::Told { acked: *last, want: 0, last_no: 0 };
             offer.answer.send(if heard <= deaf { ControlAnswer::Unanswered } else { told });
         }
         taken
@@ -100,7 +107,7 @@ fn clicks_are_counted_once_and_no_address_is_on_disk() {
     let (offer, offers) = offers::channel(1);
     let control = control(offers, 1);
     let gatherer = Gatherer::start(Arc::clone(&shared), offer).unwrap().unwrap();
-    let mut writer = RingWriter::new(shared.rings.as_ref().unwrap().own()[0].ring());
+    let mut writer = self::writer(&shared);
     redirect(&shared, &mut writer, VISITOR, 300, 100);
     redirect(&shared, &mut writer, IGNORED, 50, 0);
     until("acknowledged", &shared, |counts| counts.acknowledged == 250);
@@ -115,6 +122,10 @@ fn clicks_are_counted_once_and_no_address_is_on_disk() {
     assert_eq!(clicks_of(&batches), 1_200);
     assert_eq!(batches.iter().flat_map(|batch| &batch.totals).map(|total| total.count).sum::<u64>(), 50);
     assert_eq!(batches[0].agents[0].text, CHROME);
+    let hash = hash(CHROME.as_bytes());
+    assert_eq!(batches[0].agents[0].hash, hash);
+    let mut all = batches.iter().flat_map(|batch| &batch.clicks);
+    assert!(all.all(|click| click.agent == hash), "what leaves the process is no number of its own");
     for file in fs::read_dir(&dir).unwrap() {
         let bytes = fs::read(file.unwrap().path()).unwrap();
         for address in [VISITOR, IGNORED] {
@@ -140,7 +151,7 @@ fn clicks_are_counted_once_and_no_address_is_on_disk() {
 fn what_a_killed_process_left_in_its_ring_counts_without_its_address() {
     let dir = folder("killed");
     let shared = process(&dir);
-    let mut writer = RingWriter::new(shared.rings.as_ref().unwrap().own()[0].ring());
+    let mut writer = self::writer(&shared);
     redirect(&shared, &mut writer, VISITOR, 20, 0);
     redirect(&shared, &mut writer, IGNORED, 3, 0);
     drop((writer, shared));
@@ -148,7 +159,7 @@ fn what_a_killed_process_left_in_its_ring_counts_without_its_address() {
     let (offer, offers) = offers::channel(1);
     let control = control(offers, 0);
     let gatherer = Gatherer::start(Arc::clone(&shared), offer).unwrap().unwrap();
-    let mut writer = RingWriter::new(shared.rings.as_ref().unwrap().own()[0].ring());
+    let mut writer = self::writer(&shared);
     redirect(&shared, &mut writer, IGNORED, 4, 0);
     let counts = until("acknowledged", &shared, |counts| counts.acknowledged == 27);
     assert_eq!(counts.kinds[Kind::Human as usize], 23, "nobody can tell which of them would be ignored");
@@ -162,12 +173,13 @@ fn what_a_killed_process_left_in_its_ring_counts_without_its_address() {
 fn a_record_of_no_link_is_told_as_damaged() {
     let dir = folder("damaged");
     let shared = process(&dir);
-    let ring = shared.rings.as_ref().unwrap().own()[0].ring();
-    let mut writer = RingWriter::new(ring);
+    let rings = shared.rings.as_ref().unwrap();
+    let ring = rings.own()[0].ring();
+    let mut writer = self::writer(&shared);
     writer.begin(ring);
     for (number, uid) in (1..).zip([7, 0, u64::MAX]) {
         let click = Captured { at: unix_ms(), uid, version: 8, ..Captured::default() };
-        writer.click(ring, &click, b"", b"", number * 100);
+        writer.click(&ring, &click, number * 100);
     }
     if let Some(turn) = writer.publish(ring) {
         writer.settle_part(ring, turn, 300);
@@ -186,7 +198,7 @@ fn a_record_of_no_link_is_told_as_damaged() {
 fn a_ring_without_room_is_told_and_a_control_that_is_away_gets_all_later() {
     let dir = folder("full");
     let shared = process(&dir);
-    let mut writer = RingWriter::new(shared.rings.as_ref().unwrap().own()[0].ring());
+    let mut writer = self::writer(&shared);
     for _ in 0..200 {
         redirect(&shared, &mut writer, VISITOR, 1_000, 0); // more than the ring holds
     }
@@ -213,7 +225,7 @@ fn a_stop_puts_on_disk_all_that_is_in_the_rings_however_much() {
     let shared = process(&dir);
     let (offer, offers) = offers::channel(1);
     let gatherer = Gatherer::start(Arc::clone(&shared), offer).unwrap().unwrap();
-    let mut writer = RingWriter::new(shared.rings.as_ref().unwrap().own()[0].ring());
+    let mut writer = self::writer(&shared);
     for _ in 0..150 {
         redirect(&shared, &mut writer, VISITOR, 1_000, 0);
     }
@@ -223,5 +235,72 @@ fn a_stop_puts_on_disk_all_that_is_in_the_rings_however_much() {
     let ring = shared.rings.as_ref().unwrap().own()[0].ring();
     assert_eq!(ring.taken(), ring.settled());
     drop(offers);
+    fs::remove_dir_all(&dir).unwrap();
+}
+
+/// A snapshot or control says how domains count; what a killed process left is there before either.
+#[test]
+fn clicks_of_a_killed_process_wait_until_it_is_known_how_their_domain_counts() {
+    let dir = folder("waits");
+    let shared = process(&dir);
+    let mut writer = self::writer(&shared);
+    redirect(&shared, &mut writer, VISITOR, 20, 0);
+    drop((writer, shared));
+    let mut shared = process(&dir);
+    Arc::get_mut(&mut shared).unwrap().domains = Arc::default();
+    let (offer, offers) = offers::channel(1);
+    let control = control(offers, 0);
+    let gatherer = Gatherer::start(Arc::clone(&shared), offer).unwrap().unwrap();
+    gatherer.stop(Duration::ZERO);
+    let counts = until("stopped", &shared, |_| true);
+    assert_eq!((counts.recorded, shared.clicks.as_ref().unwrap().complete_until()), (0, NOTHING_KNOWN));
+    assert_eq!(clicks_of(&control.join().unwrap()), 0);
+    let off = hot::DomainEntry {
+        id: DomainId::DEFAULT,
+        as_of: 1,
+        version: 1,
+        told: hot::ReadableRules::All(link::DomainRules {
+            stats: link::Stats::Off,
+            ..link::DomainRules::default()
+        }),
+        record: Arc::default(),
+    };
+    shared.domains.replace(1, vec![off]);
+    let (offer, offers) = offers::channel(1);
+    let control = self::control(offers, 0);
+    let gatherer = Gatherer::start(Arc::clone(&shared), offer).unwrap().unwrap();
+    let counts = until("counted", &shared, |counts| counts.acknowledged == 20);
+    assert_eq!(counts.kinds[Kind::Off as usize], 20);
+    gatherer.stop(LONG);
+    assert_eq!(clicks_of(&control.join().unwrap()), 0, "none by its link");
+    fs::remove_dir_all(&dir).unwrap();
+}
+
+#[test]
+fn requests_for_more_unknown_codes_than_one_batch_names_are_all_counted() {
+    let dir = folder("unknown");
+    let shared = process(&dir);
+    let ring = &shared.rings.as_ref().unwrap().all()[0];
+    let mut codes = hot::UnknownCodes::default();
+    for spelling in ["b%C3%BCcher", "b\u{fc}cher", "bu\u{308}cher", "b%c3%bccher", "%41", "A"] {
+        codes.note(DomainId(0), spelling.as_bytes());
+    }
+    (1..=9_994).for_each(|domain| codes.note(DomainId(domain), b"poster"));
+    ring.publish(&mut codes);
+    let (offer, offers) = offers::channel(1);
+    let control = control(offers, 0);
+    let gatherer = Gatherer::start(Arc::clone(&shared), offer).unwrap().unwrap();
+    let mut writer = self::writer(&shared);
+    redirect(&shared, &mut writer, VISITOR, 1, 0); // so that it need not wait for other codes
+    until("acknowledged", &shared, |counts| counts.acknowledged == 1);
+    gatherer.stop(LONG);
+    let batches = control.join().unwrap();
+    let all: Vec<_> = batches.iter().flat_map(|batch| &batch.unknown).collect();
+    assert_eq!(all.iter().map(|unknown| unknown.count).sum::<u64>(), 10_000);
+    let of = |code: &str| {
+        let own = all.iter().filter(|unknown| unknown.code.as_deref() == Some(code.as_bytes()));
+        own.map(|unknown| unknown.count).collect::<Vec<_>>()
+    };
+    assert_eq!((of("b\u{fc}cher"), of("%41"), of("A")), (vec![4], vec![1], vec![1]), "as they are looked up");
     fs::remove_dir_all(&dir).unwrap();
 }

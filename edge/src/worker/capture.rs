@@ -18,8 +18,9 @@ pub struct WorkerClicks {
 impl WorkerClicks {
     /// `None`: clicks are not noted.
     pub fn new(shared: &Shared, index: usize) -> Option<Self> {
-        let ring = shared.rings.as_ref()?.own().get(index)?;
-        Some(Self { writer: RingWriter::new(ring.ring()), unknown: UnknownCodes::default() })
+        let rings = shared.rings.as_ref()?;
+        let writer = RingWriter::new(rings.own().get(index)?.ring(), rings.seed());
+        Some(Self { writer, unknown: UnknownCodes::default() })
     }
 
     /// Begins a turn.

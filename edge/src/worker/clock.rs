@@ -7,6 +7,7 @@ pub struct Clock {
     counter: quanta::Clock,
     anchor: quanta::Instant,
     anchor_ms: i64,
+    anchor_ns: u64,
     second: i64,
     stamp: Stamp,
     last: quanta::Instant,
@@ -16,8 +17,15 @@ impl Clock {
     pub fn new() -> Self {
         let counter = quanta::Clock::new();
         let anchor = counter.now();
-        let mut clock =
-            Self { counter, anchor, anchor_ms: 0, second: i64::MIN, stamp: Stamp::new(""), last: anchor };
+        let mut clock = Self {
+            counter,
+            anchor,
+            anchor_ms: 0,
+            anchor_ns: 0,
+            second: i64::MIN,
+            stamp: Stamp::new(""),
+            last: anchor,
+        };
         clock.anchor();
         clock.now();
         clock
@@ -28,6 +36,7 @@ impl Clock {
         self.anchor = self.counter.now();
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         self.anchor_ms = i64::try_from(since.as_millis()).unwrap_or(i64::MAX);
+        self.anchor_ns = u64::try_from(since.as_nanos()).unwrap_or(u64::MAX);
     }
 
     /// Unix milliseconds, and the parts of a response that change with the second.
@@ -49,9 +58,21 @@ impl Clock {
         self.last
     }
 
-    /// Nanoseconds since an earlier reading: a reading of its own.
-    pub fn ns_since(&self, earlier: quanta::Instant) -> u64 {
-        self.counter.now().saturating_duration_since(earlier).as_nanos() as u64 // 584 years
+    /// The counter that all readings are of.
+    pub fn counter(&self) -> quanta::Clock {
+        self.counter.clone()
+    }
+
+    #[cfg(test)]
+    pub fn anchored(&self) -> quanta::Instant {
+        self.anchor
+    }
+
+    /// When a reading was taken: nanoseconds of Unix time.
+    pub fn unix_ns(&self, at: quanta::Instant) -> u64 {
+        let (behind, before) =
+            (at.saturating_duration_since(self.anchor), self.anchor.saturating_duration_since(at));
+        (self.anchor_ns + behind.as_nanos() as u64).saturating_sub(before.as_nanos() as u64) // 584 years
     }
 }
 
@@ -67,5 +88,10 @@ mod tests {
         let (before, _) = clock.now();
         clock.anchor();
         assert!(clock.now().0 >= before - 1);
+        let (anchored, later) = (clock.anchored(), clock.anchored() + std::time::Duration::from_millis(1));
+        assert_eq!(clock.unix_ns(later), clock.unix_ns(anchored) + 1_000_000);
+        clock.anchor();
+        let moved = clock.unix_ns(later).abs_diff(system as u64 * 1_000_000 + 1_000_000);
+        assert!(moved < 1_000_000_000, "a reading from before an anchor: {moved} ns");
     }
 }

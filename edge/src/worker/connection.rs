@@ -3,6 +3,7 @@
 use super::Worker;
 use super::capture::{Asker, WriteClicks};
 use super::deadlines::{ConnectionWatch, Phase};
+use super::keeper::{EndedTurn, Trail};
 use super::socket::Socket;
 use super::task::yield_now;
 use super::wire::{HandshakeOutcome, PlainWire, TlsWire, Wire};
@@ -10,7 +11,7 @@ use crate::proxy::{self, ProxyHeader, ProxyProtocol};
 use crate::sys;
 use crate::tls::TlsSession;
 use hot::limits::MAX_HEAD_BYTES;
-use hot::{AnswerContext, Conversation, Counts, Miss, MissAnswer, Policy, Step};
+use hot::{AnswerContext, Conversation, Counts, Miss, MissAnswer, Policy, Step, TurnMarks};
 use rustls::ServerConfig;
 use std::net::{IpAddr, TcpStream};
 use std::os::fd::AsRawFd;
@@ -25,11 +26,12 @@ pub async fn serve(worker: Rc<Worker>, stream: TcpStream, peer: Option<IpAddr>) 
     let watch = enter(&worker, &stream);
     let mut socket = Socket::new(stream);
     let entered = ConnectionGuard { worker: &worker, watch: &watch };
-    let Some(client) = Client::of(&worker, &watch, &mut socket, peer).await else {
+    let Some(mut client) = Client::of(&worker, &watch, &mut socket, peer).await else {
         return drop((entered, socket));
     };
-    let mut connection = Connection::new(&worker, &watch, PlainWire(socket), client.debug, client.asker);
-    connection.input = client.early;
+    let early = std::mem::take(&mut client.early);
+    let mut connection = Connection::new(&worker, &watch, PlainWire(socket), &client);
+    connection.input = early;
     let _entered = entered;
     connection.serve().await;
 }
@@ -44,15 +46,15 @@ pub async fn serve_tls(
     let watch = enter(&worker, &stream);
     let mut socket = Socket::new(stream);
     let entered = ConnectionGuard { worker: &worker, watch: &watch };
-    let Some(client) = Client::of(&worker, &watch, &mut socket, peer).await else {
+    let Some(mut client) = Client::of(&worker, &watch, &mut socket, peer).await else {
         return drop((entered, socket));
     };
     worker.connections.turn(&watch, Phase::Handshake);
     // Refused only with a configuration that can be used for nothing.
     let Ok(mut session) = TlsSession::new(config) else { return drop((entered, socket)) };
-    session.sealed = client.early;
+    session.sealed = std::mem::take(&mut client.early);
     let wire = TlsWire::new(&worker, socket, session);
-    let mut connection = Connection::new(&worker, &watch, wire, client.debug, client.asker);
+    let mut connection = Connection::new(&worker, &watch, wire, &client);
     let _entered = entered;
     match connection.wire.shake().await {
         HandshakeOutcome::Done => connection.serve().await,
@@ -87,6 +89,8 @@ struct Client {
     debug: bool,
     /// As clicks carry it.
     asker: Asker,
+    /// Its peer is a proxy of ours.
+    trusted: bool,
     /// What it has sent already.
     early: Vec<u8>,
 }
@@ -103,7 +107,8 @@ impl Client {
         if proxies.protocol == ProxyProtocol::Off {
             // For whom a proxy asks is not known.
             let debug = peer.is_some_and(|peer| peer.is_loopback() && !proxies.trusts(Some(peer)));
-            return Some(Self { debug, asker: Asker::of(worker, peer), early: Vec::new() });
+            let trusted = proxies.trusts(peer);
+            return Some(Self { debug, asker: Asker::of(worker, peer), trusted, early: Vec::new() });
         }
         // Boxed: what is kept of every connection should not be larger for it.
         Box::pin(Self::introduced(worker, watch, socket, peer)).await
@@ -131,7 +136,7 @@ impl Client {
                 ProxyHeader::Absent if required => return refuse("it begins without a PROXY header"),
                 ProxyHeader::Absent => {
                     let debug = peer.is_some_and(|peer| peer.is_loopback()) && !trusted;
-                    return Some(Self { debug, asker: Asker::of(worker, peer), early });
+                    return Some(Self { debug, asker: Asker::of(worker, peer), trusted, early });
                 }
                 _ if !trusted => {
                     return refuse(
@@ -142,7 +147,7 @@ impl Client {
                     early.drain(..length);
                     socket.be_patient();
                     let debug = client.is_some_and(|client| client.is_loopback());
-                    return Some(Self { debug, asker: Asker::of(worker, client), early });
+                    return Some(Self { debug, asker: Asker::of(worker, client), trusted, early });
                 }
                 ProxyHeader::Bad(why) => return refuse(why),
             }
@@ -168,6 +173,8 @@ struct Connection<'a, W> {
     /// Who is on this machine may ask where an answer came from.
     debug: bool,
     asker: Asker,
+    /// What it says of traces counts.
+    trusted: bool,
     /// Something was read: it waits for the next request, not for the first.
     begun: bool,
     batch: Batch,
@@ -178,15 +185,20 @@ struct Connection<'a, W> {
 struct Batch {
     began: Option<quanta::Instant>,
     answers: u64,
+    /// What they came to.
+    marks: TurnMarks,
+    /// Bytes at the front of the input that they are answers to, or a miss will be.
+    taken: usize,
 }
 
 /// The last answer is out, and the client may still be sending.
 struct LingerEnd;
 
 impl<'a, W: Wire> Connection<'a, W> {
-    fn new(worker: &'a Worker, watch: &'a ConnectionWatch, wire: W, debug: bool, asker: Asker) -> Self {
+    fn new(worker: &'a Worker, watch: &'a ConnectionWatch, wire: W, client: &Client) -> Self {
         let (input, conversation, batch) = (Vec::new(), Conversation::default(), Batch::default());
-        Self { worker, watch, wire, input, conversation, debug, asker, begun: false, batch }
+        let Client { debug, asker, trusted, .. } = *client;
+        Self { worker, watch, wire, input, conversation, debug, asker, trusted, begun: false, batch }
     }
 
     async fn serve(&mut self) {
@@ -209,8 +221,8 @@ impl<'a, W: Wire> Connection<'a, W> {
             loop {
                 let mut out = self.worker.take_buffer();
                 let ((taken, step), clicks) = self.answer(&mut out);
-                self.input.drain(..taken);
-                let mut written = self.write(out, matches!(step, Step::Close { .. }), clicks).await;
+                self.batch.taken = taken;
+                let mut written = self.write(out, matches!(step, Step::Close { .. }), clicks, None).await;
                 let step = match step {
                     Step::Miss(miss) => {
                         let (step, more) = self.ask(&miss).await;
@@ -219,6 +231,7 @@ impl<'a, W: Wire> Connection<'a, W> {
                     }
                     step => step,
                 };
+                self.input.drain(..taken);
                 written?;
                 match step {
                     Step::Close { linger } => return linger.then_some(LingerEnd),
@@ -259,27 +272,43 @@ impl<'a, W: Wire> Connection<'a, W> {
     }
 
     /// `None` when the client is gone. `last`: nothing is written behind it. `clicks`: of what is written.
-    async fn write(&mut self, out: Vec<u8>, last: bool, clicks: Option<WriteClicks<'a>>) -> Option<()> {
+    /// `trail`: of the miss that it answers.
+    async fn write(
+        &mut self,
+        out: Vec<u8>,
+        last: bool,
+        clicks: Option<WriteClicks<'a>>,
+        trail: Option<&Trail>,
+    ) -> Option<()> {
         if out.is_empty() {
             self.worker.give_buffer(out);
             return Some(());
         }
         self.worker.connections.turn(self.watch, Phase::Write);
         let (written, out) = self.wire.write(out, last).await;
-        self.worker.give_buffer(out);
         if let Some(clicks) = clicks {
             clicks.written(&written);
         }
-        written.result.ok()?;
-        if let Batch { began: Some(began), answers: 1.. } = self.batch {
-            self.worker.handed_over(began, std::mem::take(&mut self.batch.answers));
+        if written.result.is_ok()
+            && let Batch { began: Some(began), answers: 1.., .. } = self.batch
+        {
+            let (answers, marks) = (self.batch.answers, self.batch.marks);
+            (self.batch.answers, self.batch.marks) = (0, TurnMarks::default());
+            if let Some(ns) = self.worker.timing.end(began, answers, marks) {
+                let (input, trusted) = (&self.input[..self.batch.taken], self.trusted);
+                let turn = EndedTurn { began, ns, answers, marks, input, out: &out, trail, trusted };
+                self.worker.look_at(&turn);
+            }
         }
-        Some(())
+        self.worker.give_buffer(out);
+        written.result.ok()
     }
 
     async fn ask(&mut self, miss: &Miss) -> (Step, Option<()>) {
         self.worker.connections.turn(self.watch, Phase::Asking);
-        let told = self.worker.ask(miss).await;
+        let mut trail = self.worker.trail(self.batch.marks, &self.input[..self.batch.taken], self.trusted);
+        let told = self.worker.ask(miss, &mut trail).await;
+        self.batch.marks = self.batch.marks.and(trail.marks());
         let mut out = self.worker.take_buffer();
         let (step, clicks) =
             in_turn(self.worker, self.debug, self.asker, &mut self.batch, |turn| match &told {
@@ -289,7 +318,7 @@ impl<'a, W: Wire> Connection<'a, W> {
                 None => hot::finish(miss, MissAnswer::Nobody, &mut out, turn),
             });
         let last = matches!(step, Step::Close { .. });
-        (step, self.write(out, last, clicks).await)
+        (step, self.write(out, last, clicks, Some(&*trail)).await)
     }
 
     async fn time_out(&mut self) -> Option<LingerEnd> {
@@ -297,7 +326,7 @@ impl<'a, W: Wire> Connection<'a, W> {
         let mut untimed = Batch::default(); // nothing arrived that it answers
         let ((), clicks) =
             in_turn(self.worker, false, self.asker, &mut untimed, |turn| hot::time_out(&mut out, turn));
-        self.write(out, true, clicks).await.map(|()| LingerEnd)
+        self.write(out, true, clicks, None).await.map(|()| LingerEnd)
     }
 
     /// Tells who speaks HTTP without TLS to a listener that wants it.
@@ -339,7 +368,7 @@ fn in_turn<'w, R>(
     then: impl FnOnce(&mut AnswerContext<'_>) -> R,
 ) -> (R, Option<WriteClicks<'w>>) {
     let mut counts = Counts::default();
-    let (mut clock, mut domains) = (worker.clock.borrow_mut(), worker.domains.borrow_mut());
+    let (mut clock, mut domains) = (worker.timing.clock.borrow_mut(), worker.domains.borrow_mut());
     let (now, stamp) = clock.now();
     let (set, policy, boot_ms) = (&worker.shared.set, Policy::default(), sys::boottime_ms());
     let domains = &mut *domains;
@@ -347,7 +376,12 @@ fn in_turn<'w, R>(
         let counts = &mut counts;
         then(&mut AnswerContext { set, domains, now, boot_ms, policy, debug, stamp, counts, clicks })
     });
-    batch.answers += worker.meters().turned(&mut counts);
+    let (answers, marks) = worker.meters().turned(&mut counts);
+    batch.answers += answers;
+    batch.marks = batch.marks.and(marks);
+    if counts.traced() {
+        batch.marks = batch.marks.and(TurnMarks::TRACED);
+    }
     batch.began.get_or_insert(clock.last());
     done
 }

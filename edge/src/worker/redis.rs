@@ -10,6 +10,7 @@ use crate::latency::Durations;
 use crate::records::{self, RedisRecord};
 use crate::redis::{RedisMeters, RedisOutcome, SharedRedis};
 use crate::shared::{AcceptedReading, OriginReply, Shared};
+use crate::traces::Hop;
 use bytes::Bytes;
 use feed::Proof;
 use feed::relay::{self, Shard};
@@ -38,8 +39,23 @@ pub enum RedisReply {
     OtherCopy,
     /// Somebody else has to be asked.
     Unknown,
+    /// The same: it did not answer in time.
+    Silent,
     /// Too many wait already.
     Busy,
+}
+
+impl RedisReply {
+    /// In one word.
+    pub fn label(&self) -> &'static str {
+        match self {
+            Self::Known(_) => "answered",
+            Self::OtherCopy => "other_copy",
+            Self::Unknown => "unknown",
+            Self::Silent => Hop::SILENT,
+            Self::Busy => "busy",
+        }
+    }
 }
 
 /// Redis, as one worker sees it.
@@ -216,7 +232,7 @@ impl RedisTier {
                 self.map.set((self.map.get().0, true));
                 return (RedisOutcome::Unknown, RedisReply::Unknown);
             }
-            Err(PipeFault::TimedOut) => return (RedisOutcome::TimedOut, RedisReply::Unknown),
+            Err(PipeFault::TimedOut) => return (RedisOutcome::TimedOut, RedisReply::Silent),
             _ => return (RedisOutcome::Failed, RedisReply::Unknown),
         };
         let (found, told) = relay::told(question, &replies);

@@ -1,6 +1,6 @@
 //! A worker with a real redis-server, on both drivers: what clients get, what origin is asked, what the set holds then.
 
-use super::super::{Clock, Connections, Listeners, Worker};
+use super::super::{Connections, Listeners, Timing, Worker};
 use super::*;
 use crate::redis::{RedisConfig, RedisUrl};
 use crate::shared::OriginQuestion;
@@ -135,7 +135,7 @@ async fn work(
             let known = origin.load(Ordering::Relaxed);
             let said =
                 if known { records::fill(&told, &question.key, answer) } else { OriginReply::Unavailable };
-            let _ = question.answer.send(said);
+            let _ = question.answer.send(said.into());
         }
     });
     listener.set_nonblocking(monoio::utils::is_legacy()).unwrap();
@@ -146,8 +146,8 @@ async fn work(
         redis: RedisTier::start(&shared, 0),
         ask: RefCell::new(shared.ask()),
         shared,
-        clock: RefCell::new(Clock::new()),
-        durations: RefCell::default(),
+        timing: Timing::new(),
+        tailing: RefCell::default(),
         connections: Connections::new(PATIENCE),
         buffers: RefCell::default(),
         proxies: crate::Proxies::default(),

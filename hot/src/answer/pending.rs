@@ -20,34 +20,19 @@ pub struct PendingReply {
 /// What a click is classified by, of a reply that waits. Nothing where clicks are not noted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct PendingClick {
-    agent: Option<Box<[u8]>>,
-    referrer: Option<Box<[u8]>>,
-    language: Option<Box<[u8]>>,
-    forwarded: Option<Box<[u8]>>,
+    values: [Option<Box<[u8]>>; 4],
     flags: CapturedFlags,
 }
 
 impl PendingClick {
     /// Keeps them.
     pub fn of(notes: &HeadNotes<'_>) -> Self {
-        Self {
-            agent: notes.agent.map(Box::from),
-            referrer: notes.referrer.map(Box::from),
-            language: notes.language.map(Box::from),
-            forwarded: notes.forwarded.map(Box::from),
-            flags: notes.flags,
-        }
+        Self { values: notes.values().map(|value| value.map(Box::from)), flags: notes.flags }
     }
 
     /// As they were in the head.
     pub fn notes(&self) -> HeadNotes<'_> {
-        HeadNotes {
-            agent: self.agent.as_deref(),
-            referrer: self.referrer.as_deref(),
-            language: self.language.as_deref(),
-            forwarded: self.forwarded.as_deref(),
-            flags: self.flags,
-        }
+        HeadNotes::of(self.values.each_ref().map(Option::as_deref), self.flags)
     }
 }
 

@@ -1,141 +1,89 @@
 //! Fields of a head that decide nothing about its answer, and say what kind of click it is.
 
-use super::{is, trim};
+use super::fields::{Field, FieldTable};
+use super::trim;
 use clicks::CapturedFlags;
 
 /// What is kept of fields that decide nothing.
 pub trait Notes<'a> {
-    /// Whether the line of a field whose name is so long and begins so has to be looked at, for what it decides as well. No
-    /// name at all is a fault.
-    fn wants(length: u32, first: u8) -> bool;
+    /// Which fields are looked at, for what they decide as well.
+    const FIELDS: &'static FieldTable;
 
-    /// Takes a line whose name ends at `colon`, if it is wanted here; otherwise it may decide something.
-    fn take(&mut self, line: &'a [u8], colon: usize) -> bool;
+    /// Takes the value of a field that decides nothing.
+    fn note(&mut self, field: Field, value: &'a [u8]);
 }
 
 /// Nothing is.
 pub struct NoNotes;
 
+static DECIDING: FieldTable = FieldTable::DECIDING;
+static ALL: FieldTable = FieldTable::ALL;
+
 impl<'a> Notes<'a> for NoNotes {
-    /// Lengths and first letters of the names that decide something, one bit each: most others differ in one of them.
-    #[inline(always)]
-    fn wants(length: u32, first: u8) -> bool {
-        const LENGTHS: u32 = 1 | 1 << 4 | 1 << 6 | 1 << 10 | 1 << 12 | 1 << 13 | 1 << 14 | 1 << 17 | 1 << 20;
-        const LETTERS: u32 =
-            letter(b':') | letter(b'c') | letter(b'e') | letter(b'h') | letter(b't') | letter(b'x');
-        const fn letter(byte: u8) -> u32 {
-            1 << (byte % 32)
-        }
-        LENGTHS >> (length % 32) & 1 != 0 && letter(first) & LETTERS != 0
-    }
+    const FIELDS: &'static FieldTable = &DECIDING;
 
     #[inline(always)]
-    fn take(&mut self, _: &'a [u8], _: usize) -> bool {
-        false
-    }
+    fn note(&mut self, _: Field, _: &'a [u8]) {}
 }
 
 /// What a click is classified by.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct HeadNotes<'a> {
-    /// `User-Agent`.
-    pub agent: Option<&'a [u8]>,
-    /// `Referer`.
-    pub referrer: Option<&'a [u8]>,
-    /// `Accept-Language`.
-    pub language: Option<&'a [u8]>,
-    /// The last line of `X-Forwarded-For`: whom the nearest proxy names.
-    pub forwarded: Option<&'a [u8]>,
+    /// Of the first four fields, as they stand behind the colon.
+    values: [Option<&'a [u8]>; 4],
     /// Whether the answer is fetched ahead, and whether the visitor wants not to be followed.
     pub flags: CapturedFlags,
 }
 
-impl HeadNotes<'_> {
-    /// Of a head that has none of them.
-    pub const NONE: HeadNotes<'static> =
-        HeadNotes { agent: None, referrer: None, language: None, forwarded: None, flags: CapturedFlags(0) };
-}
-
-/// For each first letter, the lengths of names that begin with it, one bit each: five instructions a line, and of a browser's
-/// lines only one is looked at in vain (`Accept-Encoding`).
-const WANTED: [u32; 32] = {
-    let names: [&[u8]; 18] = [
-        b"host",
-        b"expect",
-        b"connection",
-        b"x-request-id",
-        b"x-linkr-debug",
-        b"content-length",
-        b"transfer-encoding",
-        b"x-linkr-min-revision",
-        b"user-agent",
-        b"referer",
-        b"accept-language",
-        b"sec-purpose",
-        b"purpose",
-        b"x-purpose",
-        b"x-moz",
-        b"sec-gpc",
-        b"dnt",
-        b"x-forwarded-for",
-    ];
-    let (mut table, mut at) = ([0; 32], 0);
-    while at < names.len() {
-        table[names[at][0] as usize % 32] |= 1 << names[at].len();
-        at += 1;
-    }
-    table[b':' as usize % 32] |= 1; // no name
-    table
-};
-
-impl<'a> Notes<'a> for &mut HeadNotes<'a> {
-    #[inline(always)]
-    fn wants(length: u32, first: u8) -> bool {
-        WANTED[usize::from(first % 32)] >> (length % 32) & 1 != 0
-    }
-
-    #[inline(always)]
-    fn take(&mut self, line: &'a [u8], colon: usize) -> bool {
-        self.note(line, colon)
-    }
-}
-
 impl<'a> HeadNotes<'a> {
-    #[inline(never)]
-    fn note(&mut self, line: &'a [u8], colon: usize) -> bool {
-        let (name, value) = (&line[..colon], &line[colon + 1..]);
-        match name.len() {
-            10 if is(name, b"user-agent") => self.agent = Some(trim(value)),
-            15 if is(name, b"accept-language") => self.language = Some(trim(value)),
-            7 if is(name, b"referer") => self.referrer = Some(trim(value)),
-            15 if is(name, b"x-forwarded-for") => self.forwarded = Some(trim(value)),
-            7 if is(name, b"sec-gpc") => self.flag(trim(value) == b"1", CapturedFlags::PRIVATE),
-            3 if is(name, b"dnt") => self.flag(trim(value) == b"1", CapturedFlags::PRIVATE),
-            11 if is(name, b"sec-purpose") => {
-                // A list with parameters: `prefetch;prerender`.
-                let ahead = trim(value).get(..8).is_some_and(|word| word.eq_ignore_ascii_case(b"prefetch"));
-                self.flag(ahead, CapturedFlags::PREFETCH);
-            }
-            7 if is(name, b"purpose") => self.flag(is_ahead(value), CapturedFlags::PREFETCH),
-            9 if is(name, b"x-purpose") => self.flag(is_ahead(value), CapturedFlags::PREFETCH),
-            5 if is(name, b"x-moz") => self.flag(is_ahead(value), CapturedFlags::PREFETCH),
-            _ => return false,
-        }
-        true
+    /// Of a head that has none of them.
+    pub const NONE: HeadNotes<'static> = HeadNotes { values: [None; 4], flags: CapturedFlags(0) };
+
+    /// The values of a head that was kept, in the order of [`HeadNotes::values`].
+    pub fn of(values: [Option<&'a [u8]>; 4], flags: CapturedFlags) -> Self {
+        Self { values, flags }
+    }
+
+    /// `User-Agent`, `Referer`, `Accept-Language`, and the last line of `X-Forwarded-For`, each as it stands behind the colon,
+    /// with any white space around it.
+    #[inline(always)]
+    pub fn values(&self) -> [Option<&'a [u8]>; 4] {
+        self.values
     }
 
     #[cold]
-    fn flag(&mut self, set: bool, flag: CapturedFlags) {
-        if set {
-            self.flags |= flag;
+    #[inline(never)]
+    fn note_flag(&mut self, field: Field, value: &[u8]) {
+        let value = trim(value);
+        let flag = match field {
+            Field::Gpc | Field::DoNotTrack if value == b"1" => CapturedFlags::PRIVATE,
+            // A list with parameters: `prefetch;prerender`.
+            Field::SecPurpose
+                if value.get(..8).is_some_and(|word| word.eq_ignore_ascii_case(b"prefetch")) =>
+            {
+                CapturedFlags::PREFETCH
+            }
+            Field::Purpose | Field::XPurpose | Field::XMoz if is_ahead(value) => CapturedFlags::PREFETCH,
+            _ => return,
+        };
+        self.flags |= flag;
+    }
+}
+
+impl<'a> Notes<'a> for &mut HeadNotes<'a> {
+    const FIELDS: &'static FieldTable = &ALL;
+
+    #[inline(always)]
+    fn note(&mut self, field: Field, value: &'a [u8]) {
+        match self.values.get_mut(field as usize) {
+            Some(place) => *place = Some(value),
+            None => self.note_flag(field, value),
         }
     }
 }
 
 /// What browsers say, or said, when they fetch what nobody may look at.
-#[cold]
 fn is_ahead(value: &[u8]) -> bool {
-    let value = trim(value);
     value.eq_ignore_ascii_case(b"prefetch") || value.eq_ignore_ascii_case(b"preview")
 }
 
@@ -162,16 +110,15 @@ mod tests {
     fn a_browsers_head() {
         let head = include_bytes!("../../testdata/browser-head.http");
         let notes = noted(head);
+        let [agent, referrer, language, forwarded] = notes.values();
         assert!(
-            notes
-                .agent
-                .is_some_and(|agent| agent.starts_with(b"Mozilla/5.0 (X11") && agent.ends_with(b"/537.36"))
+            agent.is_some_and(|agent| agent.starts_with(b" Mozilla/5.0 (X11") && agent.ends_with(b"/537.36"))
         );
-        assert_eq!(notes.referrer, Some(&b"https://news.example.org/"[..]));
-        assert_eq!(notes.language, Some(&b"en-GB,en;q=0.9,de;q=0.8"[..]));
-        assert_eq!((notes.forwarded, notes.flags), (None, CapturedFlags::default()));
+        assert_eq!(referrer, Some(&b" https://news.example.org/"[..]));
+        assert_eq!(language, Some(&b" en-GB,en;q=0.9,de;q=0.8"[..]));
+        assert_eq!((forwarded, notes.flags), (None, CapturedFlags::default()));
         assert_eq!(noted(b"GET /a HTTP/1.1\r\nHost: a\r\n\r\n"), HeadNotes::NONE);
-        assert_eq!(noted(b"\r\nPOST /a HTTP/1.0\r\nuser-agent:\tx \r\n\r\n").agent, Some(&b"x"[..]));
+        assert_eq!(noted(b"\r\nPOST /a HTTP/1.0\r\nuser-agent:\tx \r\n\r\n").values()[0], Some(&b"\tx "[..]));
     }
 
     #[test]
@@ -180,7 +127,7 @@ mod tests {
             "USER-AGENT: a\r\nuser-agent:b\r\nx-Forwarded-For: 192.0.2.1\r\nX-FORWARDED-FOR: ::1 , ::2\r\n",
         );
         let notes = noted(&head);
-        assert_eq!((notes.agent, notes.forwarded), (Some(&b"b"[..]), Some(&b"::1 , ::2"[..])));
+        assert_eq!(notes.values(), [Some(&b"b"[..]), None, None, Some(&b" ::1 , ::2"[..])]);
         let head = with(
             "User_Agent: a\r\nReferrer: b\r\nAccept-Encoding: c\r\nXser-Agent: d\r\nX-Forwarded-Foo: e\r\n",
         );
@@ -206,21 +153,6 @@ mod tests {
             ("Sec-Fetch-Dest: document\r\nSec-CH-UA: prefetch", CapturedFlags::default()),
         ] {
             assert_eq!(noted(&with(&format!("{field}\r\n"))).flags, flags, "{field}");
-        }
-    }
-
-    #[test]
-    fn whatever_decides_something_is_wanted_with_notes_as_without() {
-        for first in 0..=u8::MAX {
-            for length in 0..32 {
-                let name = [b':', b'c', b'e', b'h', b't', b'x'].contains(&(first | 0x20));
-                let decides = match (first | 0x20, length) {
-                    (b'c', 10 | 14) | (b'e', 6) | (b'h', 4) | (b't', 17) | (b'x', 12 | 13 | 20) => name,
-                    _ => first == b':' && length == 0,
-                };
-                assert!(!decides || NoNotes::wants(length, first), "{first} {length}");
-                assert!(!decides || <&mut HeadNotes<'_>>::wants(length, first), "{first} {length}");
-            }
         }
     }
 }

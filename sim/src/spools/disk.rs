@@ -57,11 +57,6 @@ impl DiskFile {
         frames
     }
 
-    /// Whether it ends with something else.
-    pub fn is_torn(&self) -> bool {
-        self.frames().last().is_none_or(|last| last.end < self.bytes.len())
-    }
-
     /// The chunks from this offset on.
     pub fn chunks(&self, offset: usize) -> Vec<ReadChunk> {
         let chunks = self.frames().into_iter().filter_map(|PlacedFrame { frame, at, end }| match frame {

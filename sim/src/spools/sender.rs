@@ -148,9 +148,6 @@ impl SpoolEdge {
         let mut bytes = Vec::new();
         Frame::Begin(Begin { spool: id, boot: self.boot, standing: spool.standing().clone() })
             .write(&mut bytes);
-        if spool.is_closed() {
-            Frame::Closed.write(&mut bytes);
-        }
         spool.unacked().map(Frame::Seal).iter().for_each(|seal| seal.write(&mut bytes));
         self.disk.append(id, file, &bytes);
         // An edge syncs every chunk and seal as it writes it, and a beginning too, which says what is in the files before.
@@ -188,7 +185,7 @@ impl SpoolEdge {
         let was_acked = offering.seal.seq <= spool.standing().acked.seq;
         let spool = spool.id();
         let seal = offering.seal;
-        let range = NumberRange { first_no: seal.first_no, last_no: seal.last_no, from: offering.from };
+        let range = offering.range;
         let chunks = self.chunks(spool, &range);
         let numbers: u64 = chunks.iter().map(|chunk| chunk.head.last_no + 1 - chunk.head.first_no).sum();
         if numbers != seal.last_no + 1 - seal.first_no {
@@ -311,42 +308,31 @@ impl SpoolEdge {
         self.disk.damage(rng)
     }
 
-    /// Another process begins with what is there: how many spools it closed.
+    /// Another process begins with what is there, and a spool of its own: how many others owe something.
     pub fn start(&mut self, now: u64, rng: &mut Random) -> u64 {
         self.process += 1;
         (self.sent, self.writing) = (None, HashMap::new());
         // What a killed process wrote may not be on disk yet.
         self.disk.sync();
-        let (mut spools, mut active, mut places, mut closed) = (Vec::new(), None, Vec::new(), 0);
+        let (mut spools, mut places, mut owing) = (Vec::new(), Vec::new(), 0);
         for found in self.found() {
-            let FoundSpool { spool, boot, torn } = found;
-            let good = boot == self.boot && !torn && spool.plan_repair().is_none();
-            if good && active.is_none() && !spool.is_closed() {
-                active = Some(spool);
-                continue;
+            // Each may have been damaged, and what a process before began may have no file yet.
+            if found.boot == self.boot {
+                RingPlace::join(&mut places, &found.spool.standing().places);
             }
-            // A closed one, too, may have been damaged since, and what goes on in its place may have no file yet.
-            let was_closed = spool.is_closed();
-            if boot == self.boot {
-                RingPlace::join(&mut places, &spool.standing().places);
-            }
-            self.spools = vec![spool];
+            owing += u64::from(found.spool.owes());
+            self.spools = vec![found.spool];
             self.repair(now);
-            if !was_closed {
-                let (_, bytes) = self.write(0, &Frame::Closed);
-                self.spools[0].close(bytes);
-                closed += 1;
-            }
             spools.append(&mut self.spools);
         }
-        spools.push(active.unwrap_or_else(|| Spool::new(rng.next(), places)));
+        spools.push(Spool::new(rng.next(), places));
         self.spools = spools;
         self.sync();
         let (id, at) = (self.ring.id, self.spools.len() - 1);
         let place = self.spools[at].standing().places.iter().find(|place| place.ring == id);
         let (position, told) = place.map_or((self.ring.head, 0), |place| (place.position, place.lost));
         (self.ring.read, self.ring.told) = (position.max(self.ring.head), told);
-        closed
+        owing
     }
 
     /// The spools on disk, as their files tell them.
@@ -361,7 +347,7 @@ impl SpoolEdge {
                 if let Frame::Begin(begin) = &frame
                     && !found.iter().any(|found| found.spool.id() == file.spool)
                 {
-                    found.push(FoundSpool { spool: Spool::restored(begin), boot: begin.boot, torn: false });
+                    found.push(FoundSpool { spool: Spool::restored(begin), boot: begin.boot });
                 }
                 let Some(own) = found.iter_mut().find(|found| found.spool.id() == file.spool) else {
                     continue;
@@ -371,9 +357,6 @@ impl SpoolEdge {
                 }
                 let from = FilePlace { file: file.number, offset: at as u64 };
                 own.spool.replay(frame, from, (end - at) as u64);
-            }
-            if let Some(own) = found.iter_mut().find(|found| found.spool.id() == file.spool) {
-                own.torn |= file.is_torn();
             }
         }
         found.iter_mut().for_each(|found| found.spool.replayed());
@@ -513,7 +496,6 @@ fn chunk_at(now: u64) -> ChunkHead {
 struct FoundSpool {
     spool: Spool,
     boot: [u8; 16],
-    torn: bool,
 }
 
 fn boot(rng: &mut Random) -> [u8; 16] {

@@ -1,16 +1,15 @@
 //! Counts out of what is packed, what is not packed yet, and what is not folded yet: all of one snapshot, so that each click is
 //! in one of them.
 
-use super::delete::Deletions;
+use super::deletions::Deletions;
 use super::fold::{count_of, is_visit, sketch};
 use super::memory::{Memory, Texts, corrupt};
 use super::rows::{CellKey, ClickRows, MOST, Table, subject_of};
 use super::run::{APARTS, Run, Step, part};
 use super::times::{DAY, MINUTE, QUARTER, QUARTERS, day_of, month_of, quarter, quarter_from};
-use super::top;
-use super::unfolded::{LATEST, tail, unpacked_days};
+use super::unfolded::{LATEST, Tail, tail, unpacked_days};
 use crate::model::StoreFault;
-use crate::port::clicks::{ClickAnswer, ClickFilter, ClickGroup, ClickQuestion, DayVisitors, TopQuestion};
+use crate::port::clicks::{ClickAnswer, ClickFilter, ClickGroup, ClickQuestion, DayVisitors};
 use clicks::Sketch;
 use clicks::ask::{Tally, TallyFault};
 use clicks::batch::Total;
@@ -22,6 +21,8 @@ use std::sync::Arc;
 
 /// Rows of one link that are read at once.
 const ROWS: usize = 4_096;
+/// Links that are read at once: a row of each is some hundred bytes, and up to some MB a month of one that everybody clicks.
+const LINKS: usize = 16;
 
 /// What a question reads.
 struct Asked<'a> {
@@ -32,14 +33,12 @@ struct Asked<'a> {
     only: Option<Dimension>,
 }
 
+/// The answer to any question but that for a whole domain by its links, which is in `by_link`.
 pub(crate) async fn counts<R: ClickRows>(
     rows: &R,
     memory: &Memory,
     question: &ClickQuestion,
 ) -> Result<ClickAnswer, R::Fault> {
-    if question.links.is_none() && question.groups.contains(&ClickGroup::Link) {
-        return by_link(rows, memory, question).await;
-    }
     let texts = memory.texts(rows).await?;
     let asked = Asked {
         question,
@@ -53,9 +52,16 @@ pub(crate) async fn counts<R: ClickRows>(
     let deleted = Deletions::read(rows).await?;
     match &question.links {
         Some(links) => {
-            for &uid in links.iter().collect::<BTreeSet<_>>() {
+            let mut by_begin: BTreeMap<i64, BTreeSet<i64>> = BTreeMap::new();
+            for &uid in links {
                 let from = deleted.from(question.domain, Some(uid)).max(asked.quarters.0);
-                subject(rows, &asked, uid.cast_signed(), (from, asked.quarters.1), &mut count).await?;
+                by_begin.entry(from).or_default().insert(uid.cast_signed());
+            }
+            for (from, links) in by_begin {
+                let links: Vec<i64> = links.into_iter().collect();
+                for links in links.chunks(LINKS) {
+                    subjects(rows, &asked, links, (from, asked.quarters.1), &mut count).await?;
+                }
             }
         }
         None => {
@@ -63,7 +69,7 @@ pub(crate) async fn counts<R: ClickRows>(
             let number =
                 asked.only.map_or(0, |only| APARTS.iter().take_while(|one| **one != only).count() as i64 + 1);
             let of = subject_of(question.domain, number);
-            subject(rows, &asked, of, (from, asked.quarters.1), &mut count).await?;
+            subjects(rows, &asked, &[of], (from, asked.quarters.1), &mut count).await?;
             if question.visitors && number > 0 {
                 let of = subject_of(question.domain, 0);
                 visitors(rows, of, (from, asked.quarters.1), &mut count).await?;
@@ -71,8 +77,8 @@ pub(crate) async fn counts<R: ClickRows>(
             totals(rows, &asked, from, &mut count).await?;
         }
     }
-    waiting(rows, memory, &asked, &deleted, &mut count).await?;
-    Ok(count.finish(question.most))
+    let left_out = waiting(rows, memory, &asked, &deleted, &mut count).await?;
+    Ok(ClickAnswer { left_out, ..count.finish(question.most) })
 }
 
 /// The one dimension that a question names beside kind and time. Sums by any are enough where it names none.
@@ -124,21 +130,23 @@ impl Counting {
         groups.truncate(most);
         let day = |(day, sketch): (i64, Sketch)| DayVisitors { day, visitors: sketch.count() };
         let visitors = self.visitors.into_iter().map(day).collect();
-        ClickAnswer { groups, total, visitors, more, step: self.step.quarters() * QUARTER }
+        ClickAnswer { groups, total, visitors, more, step: self.step.quarters() * QUARTER, left_out: None }
     }
 }
 
-/// Everything of one link, or of a domain itself.
-async fn subject<R: ClickRows>(
+/// Everything of some links, or of a domain itself.
+async fn subjects<R: ClickRows>(
     rows: &R,
     asked: &Asked<'_>,
-    subject: i64,
+    subjects: &[i64],
     (from, before): (i64, i64),
     count: &mut Counting,
 ) -> Result<(), R::Fault> {
     if from >= before {
         return Ok(());
     }
+    // A month of several is read whole: they are few.
+    let most = if subjects.len() == 1 { ROWS } else { usize::MAX };
     let (mut next, last_month) = (month_of(day_of(from)), month_of(day_of(before - 1)));
     while let Some(&[month, ..]) = rows.keys(Table::Runs, [next, i64::MIN, i64::MIN], MOST, 1).await?.first()
     {
@@ -147,9 +155,9 @@ async fn subject<R: ClickRows>(
         }
         next = month + 1;
         // A run may begin before the first quarter and hold it.
-        let (mut first, last) = ([month, subject, day_of(from) * QUARTERS], [month, subject, before]);
+        let mut quarters = day_of(from) * QUARTERS..before;
         loop {
-            let cells = rows.range(Table::Runs, first, last, ROWS).await?;
+            let cells = rows.range_of(Table::Runs, month, subjects, quarters.clone(), most).await?;
             let mut whole = Vec::new();
             for cell in &cells {
                 let run = Run::of(&cell.value)?;
@@ -167,7 +175,7 @@ async fn subject<R: ClickRows>(
                             if (from..before).contains(&at) {
                                 let only = only.filter(|_| in_parts);
                                 let bytes = only.map_or(Ok(bytes), |only| part(bytes, only))?;
-                                count.rollup(subject, at, bytes)?;
+                                count.rollup(cell.key[1], at, bytes)?;
                             }
                         }
                     }
@@ -175,14 +183,14 @@ async fn subject<R: ClickRows>(
             }
             crosses(rows, &whole, (from, before), count).await?;
             match cells.last() {
-                Some(cell) if cells.len() == ROWS => first = [month, subject, cell.key[2] + 1],
+                Some(cell) if cells.len() == most => quarters.start = cell.key[2] + 1,
                 _ => break,
             }
         }
     }
-    recent(rows, subject, (from, before), count).await?;
+    recent(rows, subjects, (from, before), count).await?;
     if asked.question.visitors {
-        visitors_of_recent(rows, subject, (from, before), count).await?;
+        visitors_of_recent(rows, subjects, (from, before), count).await?;
     }
     Ok(())
 }
@@ -211,16 +219,16 @@ async fn crosses<R: ClickRows>(
 
 async fn recent<R: ClickRows>(
     rows: &R,
-    subject: i64,
+    subjects: &[i64],
     (from, before): (i64, i64),
     count: &mut Counting,
 ) -> Result<(), R::Fault> {
-    let keys: Vec<CellKey> =
-        present(rows, (from, before)).await?.into_iter().map(|quarter| [quarter, subject, 0]).collect();
+    let of = |quarter: i64| subjects.iter().map(move |subject| [quarter, *subject, 0]);
+    let keys: Vec<CellKey> = present(rows, (from, before)).await?.into_iter().flat_map(of).collect();
     for keys in keys.chunks(ROWS) {
         for (key, value) in keys.iter().zip(rows.cells(Table::Recent, keys).await?) {
             if let Some(value) = value {
-                count.rollup(subject, key[0], &value)?;
+                count.rollup(key[1], key[0], &value)?;
             }
         }
     }
@@ -258,20 +266,21 @@ async fn visitors<R: ClickRows>(
             }
         }
     }
-    visitors_of_recent(rows, subject, (from, before), count).await
+    visitors_of_recent(rows, &[subject], (from, before), count).await
 }
 
 async fn visitors_of_recent<R: ClickRows>(
     rows: &R,
-    subject: i64,
+    subjects: &[i64],
     (from, before): (i64, i64),
     count: &mut Counting,
 ) -> Result<(), R::Fault> {
     let days = unpacked_days(rows, (day_of(from), day_of(before - 1) + 1)).await?;
-    let keys: Vec<CellKey> = days.iter().map(|&day| [day, subject, 0]).collect();
-    for (day, value) in days.iter().zip(rows.cells(Table::RecentVisitors, &keys).await?) {
+    let of = |day: &i64| subjects.iter().map(move |subject| [*day, *subject, 0]).collect::<Vec<_>>();
+    let keys: Vec<CellKey> = days.iter().flat_map(of).collect();
+    for (key, value) in keys.iter().zip(rows.cells(Table::RecentVisitors, &keys).await?) {
         if let Some(value) = value {
-            count.visit(*day, &sketch(&value)?);
+            count.visit(key[0], &sketch(&value)?);
         }
     }
     Ok(())
@@ -299,35 +308,38 @@ async fn totals<R: ClickRows>(
     Ok(())
 }
 
-/// What is not folded yet.
+/// What is not folded yet. The earliest moment of what was left out of it.
 async fn waiting<R: ClickRows>(
     rows: &R,
     memory: &Memory,
     asked: &Asked<'_>,
     deleted: &Deletions,
     count: &mut Counting,
-) -> Result<(), R::Fault> {
+) -> Result<Option<i64>, R::Fault> {
     let question = asked.question;
     let links: Option<BTreeSet<Seq>> = question.links.as_ref().map(|links| links.iter().copied().collect());
     let range = asked.quarters.0..asked.quarters.1;
-    for (_, batch) in tail(rows, memory).await? {
+    let Tail { batches, left_out } = tail(rows, memory).await?;
+    for (head, batch) in batches {
         for click in &batch.clicks {
             let asked_for = click.domain == question.domain
                 && links.as_ref().is_none_or(|links| links.contains(&click.uid))
                 && range.contains(&quarter(click.at));
-            if asked_for && !deleted.has(click) {
+            if asked_for && !deleted.has(head.number, click) {
                 count.tally.click(click).map_err(|e| fault(&e))?;
                 if question.visitors && is_known(click) {
                     count.visitors.entry(click.at.div_euclid(DAY)).or_default().add(click.visitor);
                 }
             }
         }
-        let totals = batch.totals.iter().filter(|total| total.domain == question.domain && links.is_none());
+        let totals = batch.totals.iter().filter(|total| {
+            total.domain == question.domain && links.is_none() && !deleted.has_total(head.number, total)
+        });
         for total in totals.filter(|total| range.contains(&quarter(total.minute.saturating_mul(MINUTE)))) {
             count.tally.total(total).map_err(|e| fault(&e))?;
         }
     }
-    Ok(())
+    Ok(left_out)
 }
 
 /// Whether it is counted among the visitors.
@@ -335,32 +347,7 @@ fn is_known(click: &Click) -> bool {
     click.visitor != 0 && is_visit(click.kind)
 }
 
-/// Counts of a whole domain by its links: of those that were clicked most.
-async fn by_link<R: ClickRows>(
-    rows: &R,
-    memory: &Memory,
-    question: &ClickQuestion,
-) -> Result<ClickAnswer, R::Fault> {
-    let kinds = match question.filter.kinds.is_empty() {
-        true => Kind::ALL.to_vec(),
-        false => question.filter.kinds.clone(),
-    };
-    let asked = TopQuestion {
-        domain: question.domain,
-        from: question.from,
-        until: question.until,
-        kinds,
-        most: question.most,
-    };
-    let top = top::top_links(rows, memory, &asked).await?;
-    let links: Vec<Seq> = top.links.iter().map(|link| link.uid).collect();
-    let of_links = ClickQuestion { links: Some(links), ..question.clone() };
-    let mut answer = Box::pin(counts(rows, memory, &of_links)).await?;
-    answer.more |= top.clicked > top.links.len() as u64;
-    Ok(answer)
-}
-
-fn fault(fault: &TallyFault) -> StoreFault {
+pub(crate) fn fault(fault: &TallyFault) -> StoreFault {
     match fault {
         TallyFault::Rollup(fault) => corrupt(&fault.to_string()),
         // Whoever asks tells it by `is_too_much`.

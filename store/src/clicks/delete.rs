@@ -1,316 +1,338 @@
-//! Deletions: what is deleted is in no answer from then on, and goes from the tables little by little, first the roll-ups,
-//! then the lists, then the raw clicks.
+//! What is deleted goes from the tables little by little, so that no batch and no question waits for it: first what clicks that
+//! stay would be counted together with, then roll-ups, lists, what is of the domain itself, and single clicks. What is deleted is
+//! said beside this.
 
-use super::age;
+mod links;
+
+use super::deletions::{Deletion, Progress, Stage};
 use super::fold::put_raw;
-use super::listed::clicked_links;
-use super::lists::{self, ListPart, list};
-use super::memory::{corrupt, decoded};
-use super::pack::{WrittenRows, lists_of_day, read};
+use super::lists::{self, ListPart};
+use super::memory::decoded;
+use super::pack::lists_of_week;
 use super::rows::{Cell, CellKey, ClickRows, DOMAIN_SUBJECTS, LEAST, MOST, Table, subject_of};
-use super::times::{DAY, HOUR, QUARTER, QUARTERS, WEEK_DAYS, day_of, month_of, quarter, quarter_from};
-use super::unfolded::unpacked_days;
-use super::varint::{self, Reader};
-use crate::model::StoreFault;
-use crate::port::clicks::ClickDeletion;
-use clicks::{Click, Kind};
+use super::times::{DAY, HOUR, QUARTERS, WEEK_DAYS, day_of, month_of, quarter};
+use super::unfolded::{LATEST, unpacked_days};
+use super::{age, deletions::Deletions};
 use link::{DomainId, Seq};
-use std::collections::BTreeSet;
+use links::{day_of_link, first_day_of_link};
+use std::ops::Range;
 
-/// Links whose roll-ups go at once.
-const LINKS: usize = 100;
-/// Lists that are looked at at once.
+/// Links of a list whose roll-ups go at once: some 10,000 rows.
+const LINKS: usize = 2_048;
+/// Lists out of which links are taken at once.
 const LISTS: usize = 64;
+/// Days of single links that go at once: each is taken out of what the domain has of that day.
+const DAYS: usize = 4;
+/// Hours of unknown codes that go at once.
+const HOURS: i64 = 1_024;
 
-/// A deletion that is not done everywhere.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Deletion {
-    domain: DomainId,
-    /// Empty: all of the domain.
-    links: BTreeSet<Seq>,
-    /// Clicks of the quarters before this one.
-    before: i64,
-    /// Raw clicks before this place.
-    end: u64,
-    stage: Stage,
+/// What a step leaves to the next one.
+enum Next {
+    /// The stage goes on.
+    On(Progress),
+    /// The next stage begins.
+    Stage(Stage),
+    /// Nothing is left to do.
+    Done,
+    /// Something else has to be done before.
+    Wait,
 }
 
-/// What of a deletion is being done.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stage {
-    /// The roll-ups of the links behind this one.
-    Rollups(Seq),
-    /// The lists from this key on.
-    Lists(CellKey),
-    /// The raw clicks from this place on.
-    Raw(u64),
-}
-
-/// All that are not done.
-pub(crate) struct Deletions(Vec<Deletion>);
-
-impl Deletions {
-    pub async fn read<R: ClickRows>(rows: &R) -> Result<Self, R::Fault> {
-        let cells = rows.range(Table::Deletions, LEAST, MOST, usize::MAX).await?;
-        let all = cells.iter().map(|cell| Deletion::of(&cell.value)).collect::<Result<Vec<_>, _>>()?;
-        Ok(Self(all))
-    }
-
-    /// The first quarter of a link, or of a domain itself, that is not deleted.
-    pub fn from(&self, domain: DomainId, uid: Option<Seq>) -> i64 {
-        let fits = |deletion: &&Deletion| deletion.domain == domain && deletion.is_of(uid);
-        self.0.iter().filter(fits).map(|deletion| deletion.before).max().unwrap_or(i64::MIN)
-    }
-
-    /// Whether a click is deleted, wherever it is kept.
-    pub fn has(&self, click: &Click) -> bool {
-        !self.0.is_empty() && quarter(click.at) < self.from(click.domain, Some(click.uid))
-    }
-
-    /// Whether a link is left out of a list that begins then.
-    pub fn hides(&self, domain: DomainId, uid: Seq, began: i64) -> bool {
-        !self.0.is_empty() && quarter(began) < self.from(domain, Some(uid))
-    }
-}
-
-/// Notes a deletion. `now` ends the quarter of an hour that goes last.
-pub(crate) async fn note<R: ClickRows>(rows: &R, asked: &ClickDeletion, now: i64) -> Result<(), R::Fault> {
-    let last = rows.keys(Table::Deletions, LEAST, MOST, usize::MAX).await?.last().map_or(0, |key| key[0]);
-    let deletion = Deletion {
-        domain: asked.domain,
-        links: asked.links.iter().flatten().copied().collect(),
-        before: before(asked, now),
-        end: rows.end().await?.click,
-        stage: Stage::Rollups(0),
-    };
-    rows.put(Table::Deletions, &[Cell { key: [last + 1, 0, 0], value: deletion.value() }]).await
-}
-
-/// The first quarter that stays. One that begins with the time that was asked for does; one in which it is goes, and so does
-/// the one that is under way.
-pub(crate) fn before(asked: &ClickDeletion, now: i64) -> i64 {
-    let all = quarter(now) + 1;
-    asked.before.map_or(all, |before| quarter_from(before).min(all))
-}
-
-/// Does some of the oldest deletion; `false`: there is none.
+/// Does some of the oldest deletion; `false`: there is none, or it waits for batches to be folded.
 pub(crate) async fn work<R: ClickRows>(rows: &R) -> Result<bool, R::Fault> {
-    let first = rows.range(Table::Deletions, LEAST, MOST, 1).await?;
-    let Some(cell) = first.first() else { return Ok(false) };
+    for cell in rows.range(Table::Deletions, [1, 0, 0], MOST, usize::MAX).await? {
+        if step(rows, &cell).await? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Does some of what has to be done before anything is folded; `false`: there is nothing.
+pub(crate) async fn open<R: ClickRows>(rows: &R) -> Result<bool, R::Fault> {
+    for cell in rows.range(Table::Deletions, [1, 0, 0], MOST, usize::MAX).await? {
+        if Deletion::of(&cell.value)?.stage == Stage::Open {
+            return step(rows, &cell).await;
+        }
+    }
+    Ok(false)
+}
+
+async fn step<R: ClickRows>(rows: &R, cell: &Cell) -> Result<bool, R::Fault> {
     let mut deletion = Deletion::of(&cell.value)?;
-    let next = match deletion.stage {
-        Stage::Rollups(behind) => Some(rollups(rows, &deletion, behind).await?),
-        Stage::Lists(from) => Some(in_lists(rows, &deletion, from).await?),
-        Stage::Raw(place) => raw(rows, &deletion, place).await?.map(Stage::Raw),
+    let of_domain = deletion.links.is_empty();
+    let next = match (deletion.stage, of_domain) {
+        (Stage::Open, false) => open_of_links(rows, &deletion).await?,
+        (Stage::Open, true) => open_of_domain(rows, &deletion).await?,
+        (Stage::Links, false) => days_of_links(rows, &deletion).await?,
+        (Stage::Links, true) => {
+            let before = deletion.day() * DAY;
+            let parts = [(ListPart::Hour, i64::MIN, before), (ListPart::Day, i64::MIN, before)];
+            listed(rows, &deletion, &parts, i64::MIN..deletion.day() * QUARTERS, Stage::Lists).await?
+        }
+        (Stage::Lists, _) => in_lists(rows, &deletion).await?,
+        (Stage::Domain, _) => of_itself(rows, &deletion).await?,
+        (Stage::Raw, _) => raw(rows, &deletion).await?,
+        (Stage::Folding, _) => {
+            let first = rows.inbox(0, 1).await?.pop();
+            if first.is_some_and(|head| head.number < deletion.end.batch) { Next::Wait } else { Next::Done }
+        }
     };
     match next {
-        Some(stage) => {
-            deletion.stage = stage;
-            rows.put(Table::Deletions, &[Cell { key: cell.key, value: deletion.value() }]).await?;
+        Next::On(at) => deletion.at = at,
+        Next::Stage(stage) => (deletion.stage, deletion.at) = (stage, Progress::BEGIN),
+        Next::Done => {
+            rows.remove_keys(Table::Deletions, &[cell.key]).await?;
+            return Ok(true);
         }
-        None => rows.remove_keys(Table::Deletions, &[cell.key]).await?,
+        Next::Wait => return Ok(false),
     }
+    rows.put(Table::Deletions, &[Cell { key: cell.key, value: deletion.value() }]).await?;
     Ok(true)
 }
 
-async fn rollups<R: ClickRows>(rows: &R, deletion: &Deletion, behind: Seq) -> Result<Stage, R::Fault> {
-    let links: Vec<Seq> = match deletion.links.is_empty() {
-        true => clicked_links(rows, deletion.domain, behind, LINKS).await?,
-        false => deletion.links.iter().copied().filter(|uid| *uid > behind).take(LINKS).collect(),
-    };
-    for &uid in &links {
-        subject(rows, uid.cast_signed(), deletion.before).await?;
-    }
-    if let Some(last) = links.last() {
-        return Ok(Stage::Rollups(*last));
-    }
-    if deletion.links.is_empty() {
-        for number in 0..DOMAIN_SUBJECTS {
-            subject(rows, subject_of(deletion.domain, number), deletion.before).await?;
+/// Of links: the day of the cut and what is behind it, by a clock that was ahead.
+async fn open_of_links<R: ClickRows>(rows: &R, deletion: &Deletion) -> Result<Next, R::Fault> {
+    if let Some(uid) = next_link(deletion) {
+        let days = deletion.day()..day_of(quarter(LATEST));
+        while let Some(day) = first_day_of_link(rows, uid, days.clone()).await? {
+            day_of_link(rows, deletion.domain, uid, day).await?;
         }
-        let domain = deletion.domain.0.into();
-        rows.remove(Table::Totals, [domain, i64::MIN, 0], [domain, deletion.before, 0]).await?;
+        return Ok(Next::On(Progress { number: uid, ..deletion.at }));
     }
-    Ok(Stage::Lists(LEAST))
+    let ranges: Vec<_> = lists::between(ListPart::Hour, deletion.hour() * HOUR, i64::MAX).collect();
+    Ok(match prune(rows, deletion, &ranges).await? {
+        Some(key) => Next::On(Progress { key, ..deletion.at }),
+        None => Next::Stage(Stage::Links),
+    })
 }
 
-/// Everything of one subject before a quarter.
-async fn subject<R: ClickRows>(rows: &R, subject: i64, before: i64) -> Result<(), R::Fault> {
-    let day = day_of(before);
-    // Nobody can take visitors out of a sketch: those of a day of which a part goes, go.
-    let is_cut = before.rem_euclid(QUARTERS) != 0;
-    let mut next = i64::MIN;
-    while let Some(&[month, ..]) = rows.keys(Table::Runs, [next, i64::MIN, i64::MIN], MOST, 1).await?.first()
-    {
-        if month > month_of(day) {
+/// Of a domain: the same.
+async fn open_of_domain<R: ClickRows>(rows: &R, deletion: &Deletion) -> Result<Next, R::Fault> {
+    let (domain, day) = (deletion.domain, deletion.day());
+    let parts = [(ListPart::Hour, day * DAY, i64::MAX)];
+    let next = listed(rows, deletion, &parts, day * QUARTERS..i64::MAX, Stage::Links).await?;
+    if matches!(next, Next::Stage(_)) {
+        let days = day..day_of(quarter(LATEST));
+        for number in 0..DOMAIN_SUBJECTS {
+            recent(rows, subject_of(domain, number), days.clone()).await?;
+        }
+        let domain = domain.0.into();
+        rows.remove(Table::Totals, [domain, day * QUARTERS, 0], [domain, i64::MAX, 0]).await?;
+        // No clock of an edge is believed that is an hour ahead.
+        unknown(rows, deletion.domain, day * (DAY / HOUR)..(day + 1) * (DAY / HOUR) + 1).await?;
+    }
+    Ok(next)
+}
+
+/// The next one of single links.
+fn next_link(deletion: &Deletion) -> Option<Seq> {
+    deletion.links.range(deletion.at.number + 1..).next().copied()
+}
+
+/// Of links: some of the days before that of the cut.
+async fn days_of_links<R: ClickRows>(rows: &R, deletion: &Deletion) -> Result<Next, R::Fault> {
+    let Some(uid) = next_link(deletion) else { return Ok(Next::Stage(Stage::Lists)) };
+    for _ in 0..DAYS {
+        let Some(day) = first_day_of_link(rows, uid, EARLIEST..deletion.day()).await? else {
+            return Ok(Next::On(Progress { number: uid, ..deletion.at }));
+        };
+        day_of_link(rows, deletion.domain, uid, day).await?;
+    }
+    Ok(Next::On(deletion.at))
+}
+
+/// Before any day that can be asked for.
+const EARLIEST: i64 = -LATEST / DAY;
+
+/// Of a domain: the rows of some of the links in its lists, which go with the last of them. `quarters`: of the roll-ups of days
+/// that are packed, those that go.
+async fn listed<R: ClickRows>(
+    rows: &R,
+    deletion: &Deletion,
+    parts: &[(ListPart, i64, i64)],
+    quarters: Range<i64>,
+    then: Stage,
+) -> Result<Next, R::Fault> {
+    let ranges: Vec<_> =
+        parts.iter().flat_map(|&(part, from, before)| lists::between(part, from, before)).collect();
+    let (mut at, mut count) = (deletion.at, 0);
+    for _ in 0..LISTS {
+        let Some(key) = next_list(rows, deletion.domain, &ranges, at.key).await? else {
+            return Ok(Next::Stage(then));
+        };
+        let behind = if key == at.key { at.number } else { 0 };
+        let links = links_of_list(rows, key, behind, &quarters).await?;
+        count += links.len();
+        at = Progress { key, number: links.last().map_or(0, |last| last.cast_unsigned()) };
+        if links.len() < LINKS {
+            rows.remove_keys(Table::Lists, &[key]).await?;
+        }
+        if count >= LINKS {
             break;
         }
-        let (from, to) = ([month, subject, i64::MIN], [month, subject, day * QUARTERS]);
-        rows.remove(Table::Runs, from, to).await?;
-        rows.remove(Table::Crosses, from, to).await?;
-        next = month + 1;
     }
-    // The day in which it ends keeps what is behind it.
-    let (from, to) =
-        ([month_of(day), subject, day * QUARTERS], [month_of(day), subject, (day + 1) * QUARTERS]);
-    let last = read(rows, from, to).await?;
-    if !last.is_empty() {
-        rows.remove(Table::Runs, from, to).await?;
-        rows.remove(Table::Crosses, from, to).await?;
-        let mut written = WrittenRows::default();
-        for (key, mut series) in last {
-            if is_cut {
-                series.visitors = None;
-            }
-            series.rollups.retain(|quarter, _| day * QUARTERS + i64::from(*quarter) >= before);
-            written.add(key, series);
+    Ok(Next::On(at))
+}
+
+/// Removes the rows that some links of a list have of its time: those of as many links as go at once, if there are so many.
+async fn links_of_list<R: ClickRows>(
+    rows: &R,
+    key: CellKey,
+    behind: Seq,
+    quarters: &Range<i64>,
+) -> Result<Vec<i64>, R::Fault> {
+    let (part, began) = (ListPart::of(&key), lists::began(&key));
+    let day = began.div_euclid(DAY);
+    let is_packed = unpacked_days(rows, (day, day + 1)).await?.is_empty();
+    if part == ListPart::Hour && is_packed {
+        return Ok(Vec::new()); // the list of the day has all of them
+    }
+    let value = rows.cells(Table::Lists, &[key]).await?.pop().flatten().unwrap_or_default();
+    let mut links: Vec<i64> = Vec::with_capacity(LINKS);
+    lists::scan(&value, |entry| {
+        if entry.uid > behind && links.len() < LINKS {
+            links.push(entry.uid.cast_signed());
         }
-        written.put(rows).await?;
+    })?;
+    for table in [Table::Runs, Table::Crosses] {
+        rows.remove_of(table, month_of(day), &links, quarters.clone()).await?;
     }
-    for unpacked in unpacked_days(rows, (day_of(i64::MIN / QUARTER), day + 1)).await? {
-        let quarters = unpacked * QUARTERS..((unpacked + 1) * QUARTERS).min(before);
+    if !is_packed {
+        let first = quarter(began);
+        let of = |link: &i64| {
+            (first..first + quarter(part.length())).map(|quarter| [quarter, *link, 0]).collect::<Vec<_>>()
+        };
+        rows.remove_keys(Table::Recent, &links.iter().flat_map(of).collect::<Vec<CellKey>>()).await?;
+        let visitors: Vec<CellKey> = links.iter().map(|link| [day, *link, 0]).collect();
+        rows.remove_keys(Table::RecentVisitors, &visitors).await?;
+    }
+    Ok(links)
+}
+
+/// The first list of a domain in one of these ranges, from a key on.
+async fn next_list<R: ClickRows>(
+    rows: &R,
+    domain: DomainId,
+    ranges: &[(CellKey, CellKey)],
+    from: CellKey,
+) -> Result<Option<CellKey>, R::Fault> {
+    let domain = i64::from(domain.0);
+    for &(first, before) in ranges {
+        let mut next = first.max(from);
+        // Lists lie in the order of time, so those of other domains are between them.
+        while let Some([number, period, own]) = rows.keys(Table::Lists, next, before, 1).await?.pop() {
+            if own == domain {
+                return Ok(Some([number, period, own]));
+            }
+            next = [number, if own < domain { period } else { period + 1 }, domain];
+        }
+    }
+    Ok(None)
+}
+
+/// Takes the links out of some lists in these ranges; where to go on, or `None`: it is in none any more.
+async fn prune<R: ClickRows>(
+    rows: &R,
+    deletion: &Deletion,
+    ranges: &[(CellKey, CellKey)],
+) -> Result<Option<CellKey>, R::Fault> {
+    let mut from = deletion.at.key;
+    for _ in 0..LISTS {
+        let Some(key) = next_list(rows, deletion.domain, ranges, from).await? else { return Ok(None) };
+        let value = rows.cells(Table::Lists, &[key]).await?.pop().flatten();
+        let mut entries = lists::decode(value.as_deref().unwrap_or(&[0]))?;
+        let all = entries.len();
+        entries.retain(|entry| !deletion.is_of(deletion.domain, Some(entry.uid)));
+        if entries.is_empty() {
+            rows.remove_keys(Table::Lists, &[key]).await?;
+        } else if entries.len() < all {
+            rows.put(Table::Lists, &[Cell { key, value: lists::encode(&entries) }]).await?;
+        }
+        from = [key[0], key[1], key[2] + 1];
+    }
+    Ok(Some(from))
+}
+
+/// Takes the links, or all of the domain, out of the lists that begin before the cut.
+async fn in_lists<R: ClickRows>(rows: &R, deletion: &Deletion) -> Result<Next, R::Fault> {
+    let before = deletion.hour() * HOUR;
+    let parts = [ListPart::Hour, ListPart::Day, ListPart::Week];
+    let ranges: Vec<_> = parts.into_iter().flat_map(|part| lists::between(part, i64::MIN, before)).collect();
+    if let Some(key) = prune(rows, deletion, &ranges).await? {
+        return Ok(Next::On(Progress { key, ..deletion.at }));
+    }
+    // What is behind the cut in its week counts again.
+    lists_of_week(rows, deletion.day().div_euclid(WEEK_DAYS)).await?;
+    Ok(Next::Stage(if deletion.links.is_empty() { Stage::Domain } else { Stage::Raw }))
+}
+
+/// What a domain has of itself before the day of the cut: a month of one of its subjects at once, then what else there is.
+async fn of_itself<R: ClickRows>(rows: &R, deletion: &Deletion) -> Result<Next, R::Fault> {
+    let (domain, day) = (deletion.domain, deletion.day());
+    let number = deletion.at.number.cast_signed();
+    if number < DOMAIN_SUBJECTS {
+        let subject = subject_of(domain, number);
+        let next = rows.keys(Table::Runs, [deletion.at.key[0], i64::MIN, i64::MIN], MOST, 1).await?.pop();
+        if let Some([month, ..]) = next.filter(|[month, ..]| *month <= month_of(day - 1)) {
+            for table in [Table::Runs, Table::Crosses] {
+                rows.remove_of(table, month, &[subject], i64::MIN..day * QUARTERS).await?;
+            }
+            return Ok(Next::On(Progress { key: [month + 1, 0, 0], ..deletion.at }));
+        }
+        recent(rows, subject, EARLIEST..day).await?;
+        return Ok(Next::On(Progress { key: LEAST, number: deletion.at.number + 1 }));
+    }
+    let of_domain = domain.0.into();
+    rows.remove(Table::Totals, [of_domain, i64::MIN, 0], [of_domain, day * QUARTERS, 0]).await?;
+    let first =
+        rows.keys(Table::Unknown, deletion.at.key, MOST, 1).await?.pop().map_or(i64::MAX, |key| key[0]);
+    let before = day * (DAY / HOUR);
+    if first >= before {
+        return Ok(Next::Stage(Stage::Raw));
+    }
+    let end = before.min(first + HOURS);
+    unknown(rows, domain, first..end).await?;
+    Ok(Next::On(Progress { key: [end, i64::MIN, 0], ..deletion.at }))
+}
+
+async fn unknown<R: ClickRows>(rows: &R, domain: DomainId, hours: Range<i64>) -> Result<(), R::Fault> {
+    let keys: Vec<CellKey> = hours.map(|hour| [hour, domain.0.into(), 0]).collect();
+    rows.remove_keys(Table::Unknown, &keys).await
+}
+
+/// What a subject has of days that are not packed yet.
+async fn recent<R: ClickRows>(rows: &R, subject: i64, days: Range<i64>) -> Result<(), R::Fault> {
+    for day in unpacked_days(rows, (days.start, days.end)).await? {
+        let quarters = day * QUARTERS..(day + 1) * QUARTERS;
         let keys: Vec<CellKey> = quarters.map(|quarter| [quarter, subject, 0]).collect();
         rows.remove_keys(Table::Recent, &keys).await?;
-        if unpacked < day || is_cut {
-            rows.remove_keys(Table::RecentVisitors, &[[unpacked, subject, 0]]).await?;
-        }
+        rows.remove_keys(Table::RecentVisitors, &[[day, subject, 0]]).await?;
     }
     Ok(())
 }
 
-async fn in_lists<R: ClickRows>(rows: &R, deletion: &Deletion, from: CellKey) -> Result<Stage, R::Fault> {
-    let keys = rows.keys(Table::Lists, from, MOST, LISTS).await?;
-    let Some(&[list, period, domain]) = keys.last() else {
-        // What is behind the deletion in its last day and week counts again.
-        lists_of_day(rows, day_of(deletion.before - 1)).await?;
-        return Ok(Stage::Raw(0));
-    };
-    let of_domain: Vec<CellKey> = keys
-        .iter()
-        .copied()
-        .filter(|key| key[2] == i64::from(deletion.domain.0) && began(*key) < deletion.before * QUARTER)
-        .collect();
-    for (key, value) in of_domain.iter().zip(rows.cells(Table::Lists, &of_domain).await?) {
-        let Some(value) = value.filter(|_| !deletion.links.is_empty()) else {
-            rows.remove_keys(Table::Lists, &[*key]).await?;
-            continue;
-        };
-        let mut entries = lists::decode(&value)?;
-        let all = entries.len();
-        entries.retain(|entry| !deletion.links.contains(&entry.uid));
-        if entries.len() < all {
-            rows.put(Table::Lists, &[Cell { key: *key, value: lists::encode(&entries) }]).await?;
-        }
-    }
-    Ok(Stage::Lists([list, period, domain + 1]))
-}
-
-/// When a list begins, in Unix milliseconds.
-fn began([number, period, _]: CellKey) -> i64 {
-    let is = |part| (list(part, Kind::Human)..list(part, Kind::Human) + 16).contains(&number);
-    period
-        * if is(ListPart::Hour) {
-            HOUR
-        } else if is(ListPart::Day) {
-            DAY
-        } else {
-            WEEK_DAYS * DAY
-        }
-}
-
-/// Rewrites one row; where to go on.
-async fn raw<R: ClickRows>(rows: &R, deletion: &Deletion, place: u64) -> Result<Option<u64>, R::Fault> {
-    let head = rows.raw(place, 1).await?.pop().filter(|head| head.first < deletion.end);
-    let Some(head) = head else { return Ok(None) };
-    if quarter(head.first_at) < deletion.before {
+/// Rewrites one row of single clicks.
+async fn raw<R: ClickRows>(rows: &R, deletion: &Deletion) -> Result<Next, R::Fault> {
+    let head = rows.raw(deletion.at.number, 1).await?.pop().filter(|head| head.first < deletion.end.click);
+    let Some(head) = head else { return Ok(Next::Stage(Stage::Folding)) };
+    if deletion.so_far || head.first_at < deletion.cut {
         let mut batch = decoded(&rows.raw_value(&head).await?)?;
         let all = batch.clicks.len();
-        batch.clicks.retain(|click| !deletion.has(click));
+        let mut places = head.first + head.span - all as u64..;
+        let deleted = Deletions::of(deletion.clone());
+        batch.clicks.retain(|click| {
+            let place = places.next().unwrap_or_default();
+            !deleted.has_single(place, click)
+        });
         if batch.clicks.is_empty() {
             rows.remove_raw(&head).await?;
         } else if batch.clicks.len() < all {
             put_raw(rows, head.first, head.span, head.day, &batch).await?;
         }
     }
-    Ok(Some(head.first + head.span))
-}
-
-impl Deletion {
-    fn is_of(&self, uid: Option<Seq>) -> bool {
-        self.links.is_empty() || uid.is_some_and(|uid| self.links.contains(&uid))
-    }
-
-    fn has(&self, click: &Click) -> bool {
-        click.domain == self.domain && self.is_of(Some(click.uid)) && quarter(click.at) < self.before
-    }
-
-    fn value(&self) -> Vec<u8> {
-        let mut value = Vec::new();
-        let (stage, places) = match self.stage {
-            Stage::Rollups(behind) => (0, [behind, 0, 0]),
-            Stage::Lists(key) => (1, key.map(i64::cast_unsigned)),
-            Stage::Raw(place) => (2, [place, 0, 0]),
-        };
-        varint::put(&mut value, stage);
-        places.iter().for_each(|place| varint::put(&mut value, *place));
-        varint::put(&mut value, self.domain.0.into());
-        varint::put(&mut value, self.before.cast_unsigned());
-        varint::put(&mut value, self.end);
-        self.links.iter().for_each(|uid| varint::put(&mut value, *uid));
-        value
-    }
-
-    fn of(value: &[u8]) -> Result<Self, StoreFault> {
-        let mut reader = Reader(value);
-        let stage = reader.number()?;
-        let places = [reader.number()?, reader.number()?, reader.number()?];
-        let stage = match stage {
-            0 => Stage::Rollups(places[0]),
-            1 => Stage::Lists(places.map(u64::cast_signed)),
-            2 => Stage::Raw(places[0]),
-            _ => return Err(corrupt("a deletion is of a newer linkr")),
-        };
-        let domain = u32::try_from(reader.number()?).map_err(|_| corrupt("a deletion has no domain"))?;
-        let (before, end) = (reader.number()?.cast_signed(), reader.number()?);
-        let mut links = BTreeSet::new();
-        while !reader.is_empty() {
-            links.insert(reader.number()?);
-        }
-        Ok(Self { domain: DomainId(domain), links, before, end, stage })
-    }
+    Ok(Next::On(Progress { number: head.first + head.span, ..deletion.at }))
 }
 
 const _: () =
     assert!(age::QUARTERS_KEPT > 40, "a deletion finds the quarters of what an edge may still send");
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_deletion_comes_back_at_each_stage() {
-        for stage in [Stage::Rollups(7), Stage::Lists([17, -5, 3]), Stage::Lists(LEAST), Stage::Raw(u64::MAX)]
-        {
-            let links = BTreeSet::from([1, 1_000_000]);
-            let deletion = Deletion { domain: DomainId(9), links, before: -3, end: 12, stage };
-            assert_eq!(Deletion::of(&deletion.value()).unwrap(), deletion);
-        }
-        assert!(Deletion::of(&[3, 0, 0, 0, 0, 0, 0]).is_err());
-    }
-
-    #[test]
-    fn a_quarter_that_begins_with_the_time_asked_for_stays() {
-        let first = |before| {
-            let asked = ClickDeletion { domain: DomainId(1), links: None, before };
-            super::before(&asked, 10 * QUARTER + 5)
-        };
-        let asked = [Some(3 * QUARTER), Some(3 * QUARTER + 1), Some(10 * QUARTER), Some(i64::MAX), None];
-        assert_eq!(asked.map(first), [3, 4, 10, 11, 11]);
-    }
-
-    #[test]
-    fn a_list_begins_with_its_part_of_time() {
-        let began = |part| began([list(part, Kind::Head), 3, 0]);
-        assert_eq!([ListPart::Hour, ListPart::Day, ListPart::Week].map(began), [3 * HOUR, 3 * DAY, 21 * DAY]);
-    }
-}

@@ -2,6 +2,7 @@
 //! removes the batches, so that each click is folded once.
 
 use super::clicked;
+use super::deletions::Deletions;
 use super::lists::{self, ListEntry, ListPart, list};
 use super::memory::{Memory, StagedTexts, corrupt};
 use super::rows::{Cell, CellKey, ClickRows, InboxHead, RawHead, Table, merge, subject_of};
@@ -46,11 +47,9 @@ impl FoldDone {
     }
 }
 
+/// In a transaction that has claimed the rows, and while no deletion forbids it.
 pub(crate) async fn fold<R: ClickRows>(rows: &R, memory: &Memory, now: i64) -> Result<FoldDone, R::Fault> {
-    if !rows.claim(false).await? {
-        return Ok(FoldDone::default());
-    }
-    let all = rows.inbox(BATCHES).await?;
+    let all = rows.inbox(0, BATCHES).await?;
     let mut clicks = 0;
     let fits = |head: &&InboxHead| {
         clicks += head.span;
@@ -61,7 +60,7 @@ pub(crate) async fn fold<R: ClickRows>(rows: &R, memory: &Memory, now: i64) -> R
     let Some(last) = heads.last() else { return Ok(FoldDone::default()) };
     let (before, day) = (last.number + 1, now.div_euclid(DAY));
     let batches = memory.batches(rows, heads).await?;
-    let mut plan = Plan::new(memory.staged(rows, day).await?, day);
+    let mut plan = Plan::new(memory.staged(rows, day).await?, Deletions::read(rows).await?, day);
     for (head, batch) in heads.iter().zip(&batches) {
         plan.take(head, batch);
     }
@@ -75,6 +74,7 @@ pub(crate) async fn fold<R: ClickRows>(rows: &R, memory: &Memory, now: i64) -> R
 /// What a fold adds to rows.
 struct Plan {
     texts: StagedTexts,
+    deleted: Deletions,
     day: i64,
     rollups: HashMap<CellKey, Rollup>,
     visitors: HashMap<CellKey, Sketch>,
@@ -90,14 +90,17 @@ struct Plan {
 /// Batches that become one row.
 struct RawJoin {
     first: u64,
+    /// Running numbers that it takes: more than it has clicks where some are deleted.
+    span: u64,
     size: usize,
     batch: Batch,
 }
 
 impl Plan {
-    fn new(texts: StagedTexts, day: i64) -> Self {
+    fn new(texts: StagedTexts, deleted: Deletions, day: i64) -> Self {
         Self {
             texts,
+            deleted,
             day,
             rollups: HashMap::new(),
             visitors: HashMap::new(),
@@ -112,10 +115,12 @@ impl Plan {
     }
 
     fn take(&mut self, head: &InboxHead, batch: &Arc<Batch>) {
-        for click in &batch.clicks {
-            self.click(click);
-        }
-        for total in &batch.totals {
+        let stays: Vec<&Click> =
+            batch.clicks.iter().filter(|click| !self.deleted.has(head.number, click)).collect();
+        stays.iter().for_each(|click| self.click(click));
+        // A code is not given out again though its clicks are deleted.
+        self.clicked.extend(batch.clicks.iter().map(|click| click.uid));
+        for total in batch.totals.iter().filter(|total| !self.deleted.has_total(head.number, total)) {
             let quarter = quarter(total.minute.saturating_mul(MINUTE));
             let key = [total.domain.0.into(), quarter, total.kind as i64];
             add(self.totals.entry(key).or_default(), total.count);
@@ -129,14 +134,15 @@ impl Plan {
             let key = [head.at.div_euclid(MINUTE), edge.into(), LossReason::Restored as i64];
             add(self.losses.entry(key).or_default(), head.hole);
         }
-        for unknown in &batch.unknown {
+        let unknown = batch.unknown.iter().filter(|unknown| !self.deleted.has_unknown(head.number, unknown));
+        for unknown in unknown {
             let key = [unknown.hour, unknown.domain.0.into(), 0];
             self.unknown.entry(key).or_default().add(unknown.code.as_deref(), unknown.count);
         }
         for agent in &batch.agents {
             self.agents.insert(agent.hash, Some(agent.text.clone()));
         }
-        self.join(head, batch);
+        self.join(head, batch, &stays);
     }
 
     fn click(&mut self, click: &Click) {
@@ -154,31 +160,32 @@ impl Plan {
         let hour = click.at.div_euclid(HOUR);
         let list = [list(ListPart::Hour, click.kind), hour, click.domain.0.into()];
         *self.lists.entry(list).or_default().entry(click.uid).or_default() += 1;
-        self.clicked.insert(click.uid);
         if click.agent != 0 {
             self.agents.entry(click.agent).or_default();
         }
     }
 
     /// What is only counted is in other rows, so a raw row has the clicks alone.
-    fn join(&mut self, head: &InboxHead, batch: &Batch) {
-        if batch.clicks.is_empty() {
+    fn join(&mut self, head: &InboxHead, batch: &Batch, clicks: &[&Click]) {
+        if clicks.is_empty() {
             return;
         }
+        let clicks = clicks.iter().map(|&click| click.clone());
         let size = batch.size();
         match self.raw.last_mut() {
             Some(join)
                 if join.batch.classifier == batch.classifier
-                    && join.batch.clicks.len() + batch.clicks.len() <= MAX_CLICKS
+                    && join.batch.clicks.len() + clicks.len() <= MAX_CLICKS
                     && join.size + size <= MAX_DECODED =>
             {
                 join.size += size;
-                join.batch.clicks.extend_from_slice(&batch.clicks);
+                join.span = head.first + head.span - join.first;
+                join.batch.clicks.extend(clicks);
             }
             _ => {
                 let mut joined = Batch::new(1, batch.classifier);
-                joined.clicks.clone_from(&batch.clicks);
-                self.raw.push(RawJoin { first: head.first, size, batch: joined });
+                joined.clicks.extend(clicks);
+                self.raw.push(RawJoin { first: head.first, span: head.span, size, batch: joined });
             }
         }
     }
@@ -186,7 +193,7 @@ impl Plan {
     /// Writes all of it; how many texts and agents are new.
     async fn write<R: ClickRows>(mut self, rows: &R) -> Result<(usize, usize), R::Fault> {
         for join in std::mem::take(&mut self.raw) {
-            put_raw(rows, join.first, join.batch.clicks.len() as u64, self.day, &join.batch).await?;
+            put_raw(rows, join.first, join.span, self.day, &join.batch).await?;
         }
         self.by_dimension();
         let mut rollups = self.rollups;

@@ -6,6 +6,8 @@
 //!          then how many times more than two
 //! ```
 
+use super::rows::CellKey;
+use super::times::{DAY, HOUR, WEEK_DAYS};
 use super::varint::{self, Reader};
 use crate::model::StoreFault;
 use clicks::Kind;
@@ -26,9 +28,45 @@ pub(crate) enum ListPart {
     Week = 2,
 }
 
+impl ListPart {
+    const ALL: [Self; 3] = [Self::Hour, Self::Day, Self::Week];
+
+    /// Its length in milliseconds.
+    pub fn length(self) -> i64 {
+        match self {
+            Self::Hour => HOUR,
+            Self::Day => DAY,
+            Self::Week => WEEK_DAYS * DAY,
+        }
+    }
+
+    /// That of the list with this key.
+    pub fn of(key: &CellKey) -> Self {
+        let part = usize::try_from(key[0] / KINDS).ok().and_then(|part| Self::ALL.get(part));
+        part.copied().unwrap_or(Self::Week)
+    }
+}
+
+/// Numbers for the kinds of one part of time.
+const KINDS: i64 = 16;
+
+/// When the list with this key begins, in Unix milliseconds.
+pub(crate) fn began(key: &CellKey) -> i64 {
+    key[1] * ListPart::of(key).length()
+}
+
+/// Where the lists of a part of time are that begin at one moment or later and before another one: of each kind their first key and
+/// the key behind them.
+pub(crate) fn between(part: ListPart, from: i64, before: i64) -> impl Iterator<Item = (CellKey, CellKey)> {
+    let up = |at: i64| at.div_euclid(part.length()) + i64::from(at.rem_euclid(part.length()) != 0);
+    let (first, end) = (up(from), up(before));
+    let of_kind = move |kind| ([list(part, kind), first, i64::MIN], [list(part, kind), end, i64::MIN]);
+    Kind::ALL.into_iter().filter(|kind| !kind.is_total()).map(of_kind)
+}
+
 /// The number of the lists of a kind and a part of time, as it stands in the table. It is never given another meaning.
 pub(crate) fn list(part: ListPart, kind: Kind) -> i64 {
-    part as i64 * 16 + kind as i64
+    part as i64 * KINDS + kind as i64
 }
 
 /// One link of a list.
@@ -133,6 +171,20 @@ mod tests {
         assert_eq!(encode(&one), [0, 3, 0, 8, 0xff, 0x0d, 5]);
         assert!(decode(&encode(&both)[..2]).is_err() && decode(&[]).is_err());
         assert!(decode(&encode(&[])).unwrap().is_empty());
+    }
+
+    #[test]
+    fn a_list_begins_with_its_part_of_time_and_lies_between_others() {
+        for part in ListPart::ALL {
+            let key = [list(part, Kind::Head), 3, 0];
+            assert_eq!((ListPart::of(&key), began(&key)), (part, 3 * part.length()));
+            let (first, end) = between(part, began(&key), began(&key) + 1).last().unwrap();
+            assert!(first <= key && key < end && end[1] == 4 && first[1] == 3);
+            assert_eq!(
+                between(part, 1, part.length()).next().map(|(first, end)| (first[1], end[1])),
+                Some((1, 1))
+            );
+        }
     }
 
     #[test]

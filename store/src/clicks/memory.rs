@@ -243,17 +243,19 @@ impl Memory {
         Ok(StagedTexts { base, numbers: HashMap::new(), fresh: Vec::new(), most, agents })
     }
 
-    /// What is in these batches: the first ones that are not folded.
+    /// The batches before the first one that is not folded: another control may have folded them.
+    pub fn forget_tail(&self, first: Option<&InboxHead>) {
+        first.into_iter().for_each(|first| locked(&self.tail).clear(first.number));
+    }
+
+    /// What is in these batches.
     pub async fn batches<R: ClickRows>(
         &self,
         rows: &R,
         heads: &[InboxHead],
     ) -> Result<Vec<Arc<Batch>>, R::Fault> {
         let mut known: Vec<Option<Arc<Batch>>> = {
-            let mut tail = locked(&self.tail);
-            if let Some(first) = heads.first() {
-                tail.clear(first.number); // another control may have folded them
-            }
+            let tail = locked(&self.tail);
             heads.iter().map(|head| tail.get(head)).collect()
         };
         let missing: Vec<usize> = (0..heads.len()).filter(|&at| known[at].is_none()).collect();

@@ -1,11 +1,12 @@
 //! What stands beside the counts: unknown codes, what was lost, and whether a link was ever clicked.
 
 use super::clicked;
+use super::deletions::Deletions;
 use super::fold::count_of;
 use super::memory::{Memory, corrupt};
 use super::rows::{CellKey, ClickRows, Table};
-use super::times::{HOUR, MINUTE};
-use super::unfolded::{LATEST, tail};
+use super::times::{HOUR, HOUR_QUARTERS, MINUTE};
+use super::unfolded::{LATEST, each};
 use super::unknown::UnknownList;
 use crate::port::clicks::{EdgeUntil, LossRow, UnknownCodes, UnknownCount, UnknownQuestion};
 use clicks::LossReason;
@@ -22,8 +23,11 @@ pub(crate) async fn unknown_codes<R: ClickRows>(
     memory: &Memory,
     question: &UnknownQuestion,
 ) -> Result<UnknownCodes, R::Fault> {
-    let hours =
+    let asked =
         question.from.max(0).div_euclid(HOUR)..(question.until.clamp(0, LATEST) + HOUR - 1).div_euclid(HOUR);
+    let deleted = Deletions::read(rows).await?;
+    let shown = deleted.from(question.domain, None).div_euclid(HOUR_QUARTERS);
+    let hours = asked.start.max(shown).min(asked.end)..asked.end;
     let mut all = UnknownList::default();
     let first = rows.keys(Table::Unknown, [hours.start, i64::MIN, 0], [hours.end, i64::MIN, 0], 1).await?;
     let first = first.first().map_or(hours.end, |key| key[0]);
@@ -43,13 +47,16 @@ pub(crate) async fn unknown_codes<R: ClickRows>(
             }
         }
     }
-    for (_, batch) in tail(rows, memory).await? {
+    each(rows, memory, |head, batch| {
         for unknown in &batch.unknown {
-            if unknown.domain == question.domain && hours.contains(&unknown.hour) {
+            let asked_for = unknown.domain == question.domain && asked.contains(&unknown.hour);
+            if asked_for && !deleted.has_unknown(head.number, unknown) {
                 all.add(unknown.code.as_deref(), unknown.count);
             }
         }
-    }
+        true
+    })
+    .await?;
     let top = all.top(question.most).into_iter();
     let top = top.map(|(code, count)| UnknownCount { code: code.into(), count }).collect();
     Ok(UnknownCodes { total: all.total, top })
@@ -77,14 +84,16 @@ pub(crate) async fn losses<R: ClickRows>(
         let edge = u32::try_from(edge).map_err(|_| corrupt("a loss has no edge"))?;
         add(minute, texts.text(edge), reason, count_of(Some(&cell.value))?);
     }
-    for (head, batch) in tail(rows, memory).await? {
+    each(rows, memory, |head, batch| {
         let edge: Arc<str> = head.edge.as_str().into();
         let hole = (head.hole > 0).then_some((head.at.div_euclid(MINUTE), LossReason::Restored, head.hole));
         let told = batch.losses.iter().map(|loss| (loss.minute, loss.reason, loss.count));
         for (minute, reason, count) in told.chain(hole).filter(|(minute, ..)| minutes.contains(minute)) {
             add(minute, edge.clone(), reason, count);
         }
-    }
+        true
+    })
+    .await?;
     let row = |((minute, edge, reason), count)| LossRow { minute, edge, reason, count };
     Ok(all.into_iter().map(row).collect())
 }
@@ -93,8 +102,13 @@ pub(crate) async fn was_clicked<R: ClickRows>(rows: &R, memory: &Memory, uid: Se
     if clicked::has(rows, uid).await? {
         return Ok(true);
     }
-    let tail = tail(rows, memory).await?;
-    Ok(tail.iter().any(|(_, batch)| batch.clicks.iter().any(|click| click.uid == uid)))
+    let mut found = false;
+    each(rows, memory, |_, batch| {
+        found = batch.clicks.iter().any(|click| click.uid == uid);
+        !found
+    })
+    .await?;
+    Ok(found)
 }
 
 /// Notes up to when edges have sent everything.

@@ -44,7 +44,9 @@ pub(crate) async fn pack<R: ClickRows>(rows: &R, now: i64) -> Result<bool, R::Fa
         rows.remove(Table::Recent, [quarter, i64::MIN, 0], before).await?;
     }
     rows.remove(Table::RecentVisitors, from, to).await?;
-    if chunk.last.is_none() {
+    // The last chunk may have exactly as many rows as are read at once.
+    let (from, before) = ([day * QUARTERS, i64::MIN, 0], [(day + 1) * QUARTERS, i64::MIN, 0]);
+    if rows.keys(Table::Recent, from, before, 1).await?.is_empty() {
         lists_of_day(rows, day).await?;
     }
     Ok(true)
@@ -158,11 +160,18 @@ pub(crate) async fn series<R: ClickRows>(
 }
 
 /// Adds up the lists of a day from those of its hours, as long as there are any, and those of its week.
-pub(crate) async fn lists_of_day<R: ClickRows>(rows: &R, day: i64) -> Result<(), R::Fault> {
+async fn lists_of_day<R: ClickRows>(rows: &R, day: i64) -> Result<(), R::Fault> {
     let hours = DAY / HOUR;
     let week = day.div_euclid(WEEK_DAYS);
     for kind in Kind::ALL.into_iter().filter(|kind| !kind.is_total()) {
         add_up(rows, kind, (ListPart::Hour, day * hours, hours), (ListPart::Day, day)).await?;
+    }
+    lists_of_week(rows, week).await
+}
+
+/// Adds up the lists of a week from those of its days.
+pub(crate) async fn lists_of_week<R: ClickRows>(rows: &R, week: i64) -> Result<(), R::Fault> {
+    for kind in Kind::ALL.into_iter().filter(|kind| !kind.is_total()) {
         add_up(rows, kind, (ListPart::Day, week * WEEK_DAYS, WEEK_DAYS), (ListPart::Week, week)).await?;
     }
     Ok(())

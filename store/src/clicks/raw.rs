@@ -1,13 +1,14 @@
 //! Clicks one by one, in the order in which they were acknowledged: those that are folded, then those that are not. A place
 //! in that order stays a place when rows are joined.
 
-use super::delete::Deletions;
+use super::deletions::Deletions;
 use super::fold::put_raw;
 use super::memory::{Memory, decoded};
 use super::rows::{ClickRows, RawHead};
-use super::unfolded::tail;
+use super::unfolded::each;
 use crate::model::StoreFault;
 use crate::port::clicks::{RawClick, RawPage, RawQuestion};
+use clicks::Click;
 use clicks::batch::{Batch, MAX_CLICKS, MAX_DECODED};
 
 /// Rows that are read at once.
@@ -37,7 +38,8 @@ pub(crate) async fn page<R: ClickRows>(
             if head.last_at >= question.from && head.first_at < question.until {
                 read += head.bytes;
                 let batch = decoded(&rows.raw_value(head).await?)?;
-                take(&mut page, question, &deleted, (head.first, head.span), &batch);
+                let is_deleted = |place, click: &Click| deleted.has_single(place, click);
+                take(&mut page, question, is_deleted, (head.first, head.span), &batch);
             }
             page.next = page.next.max(head.first + head.span);
         }
@@ -45,16 +47,22 @@ pub(crate) async fn page<R: ClickRows>(
             break;
         }
     }
-    for (head, batch) in tail(rows, memory).await? {
+    each(rows, memory, |head, batch| {
         if head.first + head.span <= page.next {
-            continue;
+            return true;
         }
         if page.clicks.len() >= question.most {
             page.more = true;
-            return Ok(page);
+            return false;
         }
-        take(&mut page, question, &deleted, (head.first, head.span), &batch);
+        let is_deleted = |_, click: &Click| deleted.has(head.number, click);
+        take(&mut page, question, is_deleted, (head.first, head.span), batch);
         page.next = head.first + head.span;
+        true
+    })
+    .await?;
+    if page.more {
+        return Ok(page);
     }
     page.next = page.next.max(rows.end().await?.click);
     Ok(page)
@@ -65,7 +73,7 @@ pub(crate) async fn page<R: ClickRows>(
 fn take(
     page: &mut RawPage,
     question: &RawQuestion,
-    deleted: &Deletions,
+    is_deleted: impl Fn(u64, &Click) -> bool,
     (first, span): (u64, u64),
     batch: &Batch,
 ) {
@@ -75,7 +83,7 @@ fn take(
             && (question.from..question.until).contains(&click.at)
             && question.domain.is_none_or(|domain| domain == click.domain)
             && question.links.as_ref().is_none_or(|links| links.contains(&click.uid));
-        if wanted && !deleted.has(click) {
+        if wanted && !is_deleted(place, click) {
             page.clicks.push(RawClick { place, classifier: batch.classifier, click: click.clone() });
         }
     }

@@ -3,6 +3,7 @@
 use crate::model::StoreFault;
 use crate::port::clicks::EdgeUntil;
 use bytes::Bytes;
+use std::ops::Range;
 
 /// A table of values in bytes, found and ordered by one to three numbers. What the values mean is not known to a driver.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -109,7 +110,9 @@ pub(crate) struct Cell {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct CursorRow {
     pub spool: u64,
+    /// Who sent its last batch, and under which key; empty: under none, or nobody knows.
     pub edge: String,
+    pub key: String,
     pub seq: u64,
     pub last_no: u64,
     /// When its last batch was taken, in Unix milliseconds.
@@ -132,6 +135,15 @@ pub(crate) struct InboxHead {
     pub at: i64,
     /// Clicks before it that no edge holds any more.
     pub hole: u64,
+}
+
+/// A batch on its way into the inbox.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PushedBatch<'a> {
+    pub head: &'a InboxHead,
+    /// The earliest moment of anything in it, in Unix milliseconds.
+    pub first_at: i64,
+    pub bytes: &'a Bytes,
 }
 
 /// Running numbers of the store.
@@ -188,6 +200,37 @@ pub(crate) trait ClickRows {
     async fn put(&self, table: Table, cells: &[Cell]) -> Result<(), Self::Fault>;
     /// Removes the rows from one key on and before another.
     async fn remove(&self, table: Table, from: CellKey, before: CellKey) -> Result<(), Self::Fault>;
+    /// What subjects have in [`Table::Runs`] or [`Table::Crosses`] of a month, from one quarter on and before another: of one
+    /// subject at most so many rows, of several all. In the order of subjects and quarters.
+    async fn range_of(
+        &self,
+        table: Table,
+        month: i64,
+        subjects: &[i64],
+        quarters: Range<i64>,
+        most: usize,
+    ) -> Result<Vec<Cell>, Self::Fault> {
+        let mut cells = Vec::new();
+        for &subject in subjects {
+            let (from, before) = ([month, subject, quarters.start], [month, subject, quarters.end]);
+            cells.extend(self.range(table, from, before, most).await?);
+        }
+        Ok(cells)
+    }
+    /// Removes from [`Table::Runs`] or [`Table::Crosses`] what subjects have of a month, from one quarter on and before another.
+    async fn remove_of(
+        &self,
+        table: Table,
+        month: i64,
+        subjects: &[i64],
+        quarters: Range<i64>,
+    ) -> Result<(), Self::Fault> {
+        for &subject in subjects {
+            let (from, before) = ([month, subject, quarters.start], [month, subject, quarters.end]);
+            self.remove(table, from, before).await?;
+        }
+        Ok(())
+    }
     /// Removes these.
     async fn remove_keys(&self, table: Table, keys: &[CellKey]) -> Result<(), Self::Fault>;
     /// Makes sure that this month may have [`Table::Runs`] and [`Table::Crosses`].
@@ -203,9 +246,11 @@ pub(crate) trait ClickRows {
     async fn advance(&self, by: Place) -> Result<Place, Self::Fault>;
     /// The next running numbers.
     async fn end(&self) -> Result<Place, Self::Fault>;
-    async fn push(&self, batches: &[(&InboxHead, &Bytes)]) -> Result<(), Self::Fault>;
-    /// At most so many batches, the first ones.
-    async fn inbox(&self, most: usize) -> Result<Vec<InboxHead>, Self::Fault>;
+    async fn push(&self, batches: &[PushedBatch<'_>]) -> Result<(), Self::Fault>;
+    /// At most so many batches, the first ones from a number on.
+    async fn inbox(&self, from: u64, most: usize) -> Result<Vec<InboxHead>, Self::Fault>;
+    /// The earliest moment of anything in the batches from a number on.
+    async fn inbox_since(&self, from: u64) -> Result<Option<i64>, Self::Fault>;
     /// What is in these, in their order.
     async fn batches(&self, numbers: &[u64]) -> Result<Vec<Vec<u8>>, Self::Fault>;
     /// Removes those before a number.

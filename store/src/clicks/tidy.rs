@@ -5,7 +5,7 @@ use super::fold::agent_of;
 use super::memory::Memory;
 use super::rows::{CellKey, ClickRows, LEAST, MOST, Table};
 use super::times::{DAY, HOUR, MINUTE};
-use super::{age, delete, pack, raw, top};
+use super::{age, delete, deletions, pack, raw, top};
 
 /// Days for which raw clicks are kept.
 const RAW: i64 = 30;
@@ -58,6 +58,7 @@ pub(crate) async fn tidy<R: ClickRows>(rows: &R, memory: &Memory, now: i64) -> R
     rows.remove(Table::Losses, LEAST, [minute, i64::MIN, i64::MIN]).await?;
     if memory.is_new_day(today) {
         agents(rows, today - AGENTS).await?;
+        deletions::forget(rows, now).await?;
     }
     Ok(TidyDone::default())
 }

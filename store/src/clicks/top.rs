@@ -1,12 +1,12 @@
 //! The links of a domain that were clicked most: exact, from lists of whole weeks, days and hours, and what is not folded yet.
 
 use super::age::QUARTERS_KEPT;
-use super::delete::Deletions;
+use super::deletions::Deletions;
 use super::lists::{self, ListPart, list};
 use super::memory::Memory;
-use super::rows::{CellKey, ClickRows, Table};
+use super::rows::{ClickRows, Table};
 use super::times::{DAY, HOUR, WEEK_DAYS};
-use super::unfolded::{LATEST, tail, unpacked_days};
+use super::unfolded::{LATEST, Tail, tail, unpacked_days};
 use crate::port::clicks::{LinkCount, TopAnswer, TopQuestion};
 use clicks::Kind;
 use link::Seq;
@@ -37,7 +37,7 @@ pub(crate) async fn top_links<R: ClickRows>(
     for keys in keys.chunks(LISTS) {
         for (key, value) in keys.iter().zip(rows.cells(Table::Lists, keys).await?) {
             let Some(value) = value else { continue };
-            let began = begin(key);
+            let began = lists::began(key);
             lists::scan(&value, |entry| {
                 if !deleted.hides(question.domain, entry.uid, began) {
                     counts.add(entry.uid, entry.count);
@@ -46,27 +46,17 @@ pub(crate) async fn top_links<R: ClickRows>(
         }
     }
     let range = hours.0..hours.1;
-    for (_, batch) in tail(rows, memory).await? {
+    let Tail { batches, left_out } = tail(rows, memory).await?;
+    for (head, batch) in batches {
         let asked_for = batch.clicks.iter().filter(|click| {
             click.domain == question.domain
                 && kinds.contains(&click.kind)
                 && range.contains(&click.at.div_euclid(HOUR))
-                && !deleted.has(click)
+                && !deleted.has(head.number, click)
         });
         asked_for.for_each(|click| counts.add(click.uid, 1));
     }
-    Ok(counts.top(question.most))
-}
-
-/// When the part of time of a list begins.
-fn begin(key: &CellKey) -> i64 {
-    let [list, period, _] = *key;
-    let length = match list / 16 {
-        0 => HOUR,
-        1 => DAY,
-        _ => WEEK_DAYS * DAY,
-    };
-    period * length
+    Ok(TopAnswer { left_out, ..counts.top(question.most) })
 }
 
 /// A part of time that lists are of.

@@ -7,7 +7,7 @@ use crate::model::StoreFault;
 use bytes::Bytes;
 use clicks::ask::TallyFault;
 use clicks::batch::Batch;
-use clicks::ledger::Offer;
+use clicks::ledger::{Cursor, Offer};
 use clicks::{Click, Kind, LossReason};
 use link::{DomainId, Seq};
 use std::collections::BTreeSet;
@@ -43,8 +43,10 @@ pub trait ClickStore: Send + Sync {
     fn unknown_codes(&self, question: &UnknownQuestion) -> Result<UnknownCodes, StoreFault>;
     /// What was lost from the minute of `from` on and before `until`, in the order of its minutes.
     fn losses(&self, from: i64, until: i64) -> Result<Vec<LossRow>, StoreFault>;
-    /// Deletes clicks of a domain or of links of it: they are in no answer about these any more, and raw ones and lists
-    /// are cleared little by little. Where links are named, the sums of their domain keep them. Says how many were counted.
+    /// Deletes clicks of a domain or of links of it, and says how many there were. From then on they are in no count of these, in no list
+    /// and among no single clicks, and none that was answered before comes back, however late it is sent. The tables are cleared
+    /// little by little, and with them the sums of a domain of which only some links are named; its visitors stay, and so do
+    /// losses.
     fn delete_clicks(&self, deletion: &ClickDeletion, now: i64) -> Result<u64, StoreFault>;
     /// The key of a day (days since 1970): the one that there is, or else `fresh`, which is kept from now on. It is in no
     /// backup, and gone an hour after its day.
@@ -65,14 +67,26 @@ pub fn is_too_much(fault: &StoreFault) -> bool {
     matches!(fault, StoreFault::Unavailable(why) if *why == TallyFault::TooManyRows.to_string())
 }
 
+/// Links that a question for a whole domain by its links and something else reads at most, those that were clicked most.
+pub const MOST_LINKS: usize = 10_000;
+
+/// Whether a question was refused because more links would have to be read than [`MOST_LINKS`].
+pub fn is_too_many_links(fault: &StoreFault) -> bool {
+    matches!(fault, StoreFault::Unavailable(why) if *why == too_many_links())
+}
+
+/// Why it is.
+pub(crate) fn too_many_links() -> String {
+    format!(
+        "more than {MOST_LINKS} links would have to be read: group by link alone, or ask for fewer groups"
+    )
+}
+
 /// A batch that an edge offers.
 #[derive(Clone, Debug)]
 pub struct Appended {
-    /// The edge's name.
-    pub edge: Arc<str>,
-    /// Its key is for this name alone: a spool of another name is another edge's. Without, anybody could say any name, and it is
-    /// that of an edge that was renamed: a name that nobody gave is the host's, and a container's is always another one.
-    pub bound: bool,
+    /// Who offers it.
+    pub sender: BatchSender,
     /// Its spool.
     pub spool: u64,
     /// The numbers of the batch.
@@ -83,17 +97,46 @@ pub struct Appended {
     pub bytes: Bytes,
 }
 
+/// Who offers a batch. A spool belongs to whoever sent its last batch: see [`AppendOutcome::Refused`].
+#[derive(Clone, Debug)]
+pub struct BatchSender {
+    /// The edge's name.
+    pub edge: Arc<str>,
+    /// The key that it came with, by its name; empty: keys are not asked for.
+    pub key: Arc<str>,
+    /// The key is for this edge alone. With another one anybody could say any name.
+    pub bound: bool,
+}
+
+/// A spool whose last batch is so old (milliseconds) goes along with an edge that has another name than before, if its key says
+/// that name.
+pub const SPOOL_RESTS: i64 = 60_000;
+
 /// The outcome of an offer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AppendOutcome {
     /// It is taken now, and with it everything of the spool up to this seq.
     Taken(u64),
-    /// It was taken before: everything of the spool is up to this seq.
-    Known(u64),
+    /// The same, and numbers before it are held by nobody any more.
+    TakenBehindHole(TakenBehindHole),
+    /// It was taken before: everything of the spool is up to this batch and click.
+    Known(Cursor),
     /// An earlier batch is missing: this one.
     Want(u64),
-    /// It is never taken; why.
+    /// It is not taken; why, for people. The same batch may be taken later: the spool is that of another edge that may still
+    /// send.
     Refused(String),
+}
+
+/// A batch that was taken, and what is missing in front of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TakenBehindHole {
+    /// Everything of the spool is taken up to this seq.
+    pub acked: u64,
+    /// Clicks that are told as lost, for [`LossReason::Restored`].
+    pub told: u64,
+    /// Numbers that are left out beyond that: no edge can have recorded so many.
+    pub unbelieved: u64,
 }
 
 /// The result of a fold.
@@ -125,7 +168,8 @@ pub struct ClickQuestion {
     /// Where the parts of [`ClickGroup::Time`] begin, in order, and behind the last of them where it ends: what is in none of
     /// them is not counted. Empty: one part from `from` to `until`.
     pub times: Vec<i64>,
-    /// Groups of the answer at most: those with the highest counts.
+    /// Groups of the answer at most: those with the highest counts; of a whole domain by its links those with the highest counts
+    /// of all times together, each with all its times.
     pub most: usize,
     /// Whether visitors are counted, too.
     pub visitors: bool,
@@ -144,6 +188,8 @@ pub struct ClickAnswer {
     pub more: bool,
     /// Milliseconds of the longest part of time that anything in it is counted by: it may be in another one than its clicks.
     pub step: i64,
+    /// From this moment on, in Unix milliseconds, clicks may lack that are taken: more batches wait to be folded than are read.
+    pub left_out: Option<i64>,
 }
 
 /// Visitors of one day.
@@ -179,6 +225,8 @@ pub struct TopAnswer {
     pub total: u64,
     /// How many links were clicked.
     pub clicked: u64,
+    /// As in [`ClickAnswer::left_out`].
+    pub left_out: Option<i64>,
 }
 
 /// Clicks of one link.
@@ -280,8 +328,8 @@ pub struct ClickDeletion {
     pub domain: DomainId,
     /// Of these links of it; `None`: all.
     pub links: Option<Vec<Seq>>,
-    /// Those before this moment, to the end of the quarter of an hour in which it is (one that begins with it stays), in
-    /// lists of links of its hour; `None`: all to the end of the quarter that is under way.
+    /// Those of whole days (UTC) before this moment; `None`, or a day that is not over: all so far, which is what the store has
+    /// taken and what was answered before now.
     pub before: Option<i64>,
 }
 

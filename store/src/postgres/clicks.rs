@@ -102,8 +102,13 @@ impl ClickStore for Postgres {
     }
 
     fn delete_clicks(&self, deletion: &ClickDeletion, now: i64) -> Result<u64, StoreFault> {
-        while ClickStore::fold(self, now)?.more {}
-        self.change(async |rows| clicks::delete(rows, &self.clicks, deletion, now).await)
+        let deleted = self.change(async |rows| clicks::delete(rows, &self.clicks, deletion, now).await)?;
+        for _ in 0..clicks::STEPS {
+            if !self.change(async |rows| clicks::work(rows).await)? {
+                break;
+            }
+        }
+        Ok(deleted)
     }
 
     /// The first control that needs one makes it for all.

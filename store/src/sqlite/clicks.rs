@@ -281,8 +281,14 @@ impl ClickStore for ClickFile {
     }
 
     fn delete_clicks(&self, deletion: &ClickDeletion, now: i64) -> Result<u64, StoreFault> {
-        while self.fold(now)?.more {}
-        self.change(|rows| ready(clicks::delete(rows, &self.memory, deletion, now)))
+        // Also where there is no click yet: an edge may still have some that were answered before.
+        let deleted = self.made()?.write(|rows| ready(clicks::delete(rows, &self.memory, deletion, now)))?;
+        for _ in 0..clicks::STEPS {
+            if !self.change(|rows| ready(clicks::work(rows)))? {
+                break;
+            }
+        }
+        Ok(deleted)
     }
 
     fn day_key(&self, day: u32, fresh: [u8; DAY_KEY], now: i64) -> Result<[u8; DAY_KEY], StoreFault> {

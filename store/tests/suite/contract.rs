@@ -1,12 +1,14 @@
 //! What every store of clicks must do: each batch once, and the same answers before and after folding and packing.
 
 use super::world::{DAY, DOMAIN, Edge, HOUR, MINUTE, START, click, each, fold, of, tidy};
-use clicks::batch::{Loss, Total, UnknownCode};
+use clicks::batch::{Loss, MAX_NO, Total, UnknownCode};
+use clicks::ledger::{Cursor, MOST_A_SECOND};
 use clicks::{Click, Country, Kind, LossReason};
 use link::DomainId;
 use store::port::clicks::{
-    AppendOutcome, Appended, ClickFilter, ClickGroup, ClickQuestion, ClickStore, EdgeUntil, GroupKey,
-    LinkCount, LossRow, RawQuestion, TopQuestion, UnknownQuestion,
+    AppendOutcome, Appended, BatchSender, ClickAnswer, ClickFilter, ClickGroup, ClickQuestion, ClickStore,
+    CountRow, EdgeUntil, GroupKey, LinkCount, LossRow, MOST_LINKS, RawQuestion, SPOOL_RESTS, TakenBehindHole,
+    TopQuestion, UnknownQuestion, is_too_many_links, is_too_much,
 };
 
 const LATER: i64 = START + 40 * DAY;
@@ -18,8 +20,16 @@ fn a_batch_is_taken_once_and_in_the_order_of_its_spool() {
         let [one, two, three] =
             [1, 2, 3].map(|count| edge.batch(|batch| batch.clicks = vec![click(5, START); count]));
         let taken = store.append(&[one.clone(), two.clone(), one.clone()], START).unwrap();
-        assert_eq!(taken, [AppendOutcome::Taken(1), AppendOutcome::Taken(2), AppendOutcome::Known(2)]);
-        assert_eq!(other.append(std::slice::from_ref(&two), START).unwrap(), [AppendOutcome::Known(2)]);
+        assert_eq!(
+            taken,
+            [
+                AppendOutcome::Taken(1),
+                AppendOutcome::Taken(2),
+                AppendOutcome::Known(Cursor { seq: 2, last_no: 3 })
+            ]
+        );
+        let known = AppendOutcome::Known(Cursor { seq: 2, last_no: 3 });
+        assert_eq!(other.append(std::slice::from_ref(&two), START).unwrap(), [known]);
         let four = edge.batch(|batch| batch.clicks = vec![click(5, START)]);
         let early = other.append(std::slice::from_ref(&four), START).unwrap();
         assert_eq!(early, [AppendOutcome::Want(3)]);
@@ -39,21 +49,78 @@ fn a_batch_is_taken_once_and_in_the_order_of_its_spool() {
 
 /// A name that nobody gave is the host's, and each container's is another one.
 #[test]
-fn a_spool_goes_along_with_an_edge_that_is_renamed_unless_its_key_names_it() {
+fn a_spool_goes_along_with_an_edge_that_is_renamed() {
     each(|store, other| {
         let mut edge = Edge::new("container-1", 7);
+        let under = |key: &str, bound, offered: &Appended| {
+            let sender = BatchSender { key: key.into(), bound, ..offered.sender.clone() };
+            Appended { sender, ..offered.clone() }
+        };
+        let mut next = |name| {
+            edge.name = name;
+            edge.batch(|batch| batch.clicks = vec![click(5, START)])
+        };
+        let first = next("container-1");
+        assert_eq!(
+            store.append(&[under("keys/a", false, &first)], START).unwrap(),
+            [AppendOutcome::Taken(1)]
+        );
+        // Whoever has the key has the spool; under another one of that kind anybody could say any name.
+        let second = next("container-2");
+        let of_another = store.append(&[under("keys/b", false, &second)], START + DAY).unwrap();
+        assert!(matches!(&of_another[..], [AppendOutcome::Refused(why)] if why.contains("another key")));
+        assert_eq!(
+            other.append(&[under("keys/a", false, &second)], START).unwrap(),
+            [AppendOutcome::Taken(2)]
+        );
+        // A key that names its edge goes on with what rests, and keeps it from then on.
+        let third = next("edge-1");
+        let named = under("keys/c", true, &third);
+        for now in [START, START + SPOOL_RESTS - 1] {
+            let early = store.append(std::slice::from_ref(&named), now).unwrap();
+            assert!(matches!(&early[..], [AppendOutcome::Refused(why)] if why.contains("a minute later")));
+        }
+        let now = START + SPOOL_RESTS;
+        assert_eq!(store.append(&[named], now).unwrap(), [AppendOutcome::Taken(3)]);
+        let fourth = next("edge-1");
+        assert_eq!(store.append(&[under("keys/d", true, &fourth)], now).unwrap(), [AppendOutcome::Taken(4)]);
+        let back = other.append(&[under("keys/a", false, &second)], now + DAY).unwrap();
+        assert!(matches!(back[..], [AppendOutcome::Refused(_)]), "{back:?}");
+        // Renamed once more.
+        let fifth = next("edge-2");
+        assert_eq!(
+            other.append(&[under("keys/e", true, &fifth)], now + DAY).unwrap(),
+            [AppendOutcome::Taken(5)]
+        );
+        assert_eq!(store.counts(&of(Some(vec![5]))).unwrap().total, 5);
+    });
+}
+
+/// Whoever has a key could otherwise have the store tell as many clicks as lost as there are numbers.
+#[test]
+fn a_hole_that_no_edge_can_have_made_is_told_as_far_as_it_can_be() {
+    each(|store, _| {
+        let mut edge = Edge::new("eu-1", 9);
         edge.send(store, vec![click(5, START)], START);
-        edge.name = "container-2";
-        let next = edge.batch(|batch| batch.clicks = vec![click(5, START)]);
-        let refused = store.append(std::slice::from_ref(&next), START).unwrap();
-        assert!(matches!(refused[..], [AppendOutcome::Refused(_)]), "{refused:?}");
-        let free = Appended { bound: false, ..next };
-        assert_eq!(other.append(std::slice::from_ref(&free), START).unwrap(), [AppendOutcome::Taken(2)]);
-        // From now on it is that one's.
-        let again = Appended { bound: true, ..free };
-        assert_eq!(store.append(&[again], START).unwrap(), [AppendOutcome::Known(2)]);
-        edge.send(store, vec![click(5, START)], START);
-        assert_eq!(store.counts(&of(Some(vec![5]))).unwrap().total, 3);
+        edge.last_no = MAX_NO - 10;
+        let mut next = edge.batch(|batch| batch.clicks = vec![click(5, START)]);
+        next.offer.first = true;
+        let now = START + 2_000;
+        let outcome = store.append(&[next], now).unwrap();
+        let told = (2 + 60) * MOST_A_SECOND; // the clocks of two controls may be a minute apart
+        let unbelieved = MAX_NO - 11 - told;
+        assert_eq!(outcome, [AppendOutcome::TakenBehindHole(TakenBehindHole { acked: 2, told, unbelieved })]);
+        assert_eq!(store.losses(START, LATER).unwrap()[0].count, told);
+        fold(store, now);
+        assert_eq!(store.losses(START, LATER).unwrap()[0].count, told);
+        // Of a spool that nobody knows.
+        let mut edge = Edge { last_no: MAX_NO - 10, ..Edge::new("eu-2", 10) };
+        let mut first = edge.batch(|batch| batch.clicks = vec![click(5, START)]);
+        first.offer.first = true;
+        let outcome = store.append(&[first], now).unwrap();
+        assert!(
+            matches!(&outcome[..], [AppendOutcome::TakenBehindHole(hole)] if hole.unbelieved > hole.told)
+        );
     });
 }
 
@@ -67,7 +134,8 @@ fn what_no_edge_holds_any_more_is_told_to_the_click() {
         assert_eq!(store.append(std::slice::from_ref(&next), START).unwrap(), [AppendOutcome::Want(2)]);
         next.offer.first = true;
         let now = START + 5 * MINUTE;
-        assert_eq!(store.append(&[next], now).unwrap(), [AppendOutcome::Taken(3)]);
+        let behind = TakenBehindHole { acked: 3, told: 4, unbelieved: 0 };
+        assert_eq!(store.append(&[next], now).unwrap(), [AppendOutcome::TakenBehindHole(behind)]);
         let hole =
             LossRow { minute: now / MINUTE, edge: "eu-1".into(), reason: LossReason::Restored, count: 4 };
         assert_eq!(store.losses(START, LATER).unwrap(), std::slice::from_ref(&hole));
@@ -203,6 +271,24 @@ fn the_links_that_were_clicked_most_are_told_from_lists_of_any_length() {
         let rows: Vec<_> = answer.groups.iter().map(|row| (row.keys[0].clone(), row.count)).collect();
         assert_eq!(rows, [(GroupKey::Link(700), 504), (GroupKey::Link(900), 504)]);
         assert!(answer.more);
+    });
+}
+
+/// Found by the tests of deletions: the rows of one link and its domain are as many as are packed at once, and the lists of such a day were
+/// never made.
+#[test]
+fn a_link_that_was_clicked_alone_is_in_the_list_of_its_day() {
+    each(|store, _| {
+        Edge::new("eu-1", 9).send(store, vec![click(5, START)], START);
+        fold(store, START);
+        let asked =
+            TopQuestion { domain: DOMAIN, from: START, until: LATER, kinds: Kind::ALL.to_vec(), most: 1 };
+        for packed in [false, true] {
+            if packed {
+                tidy(store, START + 3 * DAY);
+            }
+            assert_eq!(store.top_links(&asked).unwrap().links, [LinkCount { uid: 5, count: 1 }], "{packed}");
+        }
     });
 }
 
@@ -347,5 +433,90 @@ fn a_store_without_clicks_answers_with_nothing() {
         assert_eq!(store.fold(START).unwrap().batches, 0);
         assert!(!store.tidy(START).unwrap());
         assert!(store.losses(0, LATER).unwrap().is_empty() && store.until().unwrap().is_empty());
+    });
+}
+
+/// Found by review: such a question read 100,000 links.
+#[test]
+fn what_comes_first_by_link_and_more_is_told_without_reading_every_link() {
+    each(|store, _| {
+        let mut edge = Edge::new("eu-1", 9);
+        // Every country of the first links has less than the one country of those behind them.
+        let mut clicks = Vec::new();
+        for uid in 1..=600_u64 {
+            let count = if uid <= 300 { 6 } else { 5 - uid % 5 };
+            clicks.extend((0..count).map(|at| Click {
+                country: Country(if uid <= 300 { [b'A', b'A' + (at / 2) as u8] } else { *b"DE" }),
+                ..click(uid, START + at as i64 * HOUR)
+            }));
+        }
+        edge.send(store, clicks.clone(), START + DAY);
+        let by = |groups: Vec<ClickGroup>, filter: ClickFilter, most| {
+            let times = (0..=2).map(|day| START + day * DAY).collect();
+            store.counts(&ClickQuestion { groups, times, filter, most, ..of(None) }).unwrap()
+        };
+        let rows = |answer: &ClickAnswer| {
+            let uid = |row: &CountRow| {
+                row.keys.iter().find_map(|key| match key {
+                    GroupKey::Link(uid) => Some(*uid),
+                    _ => None,
+                })
+            };
+            answer.groups.iter().map(|row| (uid(row).unwrap(), row.count)).collect::<Vec<_>>()
+        };
+        for folded in [false, true] {
+            if folded {
+                fold(store, START + DAY);
+            }
+            let split = by(vec![ClickGroup::Link, ClickGroup::Country], ClickFilter::default(), 3);
+            assert_eq!(rows(&split), [(305, 5), (310, 5), (315, 5)], "{folded}");
+            assert_eq!((split.total, split.more), (clicks.len() as u64, true));
+            let german = ClickFilter { countries: vec![Country(*b"DE")], ..ClickFilter::default() };
+            let german = by(vec![ClickGroup::Link], german, 2);
+            assert_eq!((rows(&german), german.total), (vec![(305, 5), (310, 5)], 300 * 3));
+            let days = by(vec![ClickGroup::Time, ClickGroup::Link], ClickFilter::default(), 2);
+            assert_eq!(rows(&days), [(1, 6), (2, 6)]);
+        }
+    });
+}
+
+#[test]
+fn what_could_be_told_only_by_reading_too_many_links_is_refused() {
+    each(|store, _| {
+        let mut edge = Edge::new("eu-1", 9);
+        let of_both =
+            |uid| [*b"DE", *b"FR"].map(|country| Click { country: Country(country), ..click(uid, START) });
+        edge.send(store, (1..=MOST_LINKS as u64 + 10).flat_map(of_both).collect(), START);
+        let asked = ClickQuestion { groups: vec![ClickGroup::Link, ClickGroup::Country], ..of(None) };
+        let refused = store.counts(&ClickQuestion { most: 5, ..asked }).unwrap_err();
+        assert!(is_too_many_links(&refused) && !is_too_much(&refused), "{refused}");
+        let alone = ClickQuestion { groups: vec![ClickGroup::Link], most: 5, ..of(None) };
+        assert_eq!(store.counts(&alone).unwrap().groups.len(), 5);
+    });
+}
+
+/// Found by review: what 100,000 batches were before was left out, and the answer was said to be complete.
+#[test]
+fn an_answer_that_does_not_read_every_batch_says_from_when_on_clicks_may_lack() {
+    each(|store, _| {
+        let mut edge = Edge::new("eu-1", 9);
+        let mut offered: Vec<Appended> =
+            (0..100_000).map(|_| edge.batch(|batch| batch.clicks = vec![click(5, START)])).collect();
+        store.append(&offered, START + DAY).unwrap();
+        let top =
+            TopQuestion { domain: DOMAIN, from: START, until: LATER, kinds: Kind::ALL.to_vec(), most: 1 };
+        let look = || {
+            let counted = store.counts(&of(Some(vec![5]))).unwrap();
+            (counted.total, counted.left_out, store.top_links(&top).unwrap().left_out)
+        };
+        assert_eq!(look(), (100_000, None, None));
+        offered = [3, 1, 2]
+            .map(|hour| edge.batch(|batch| batch.clicks = vec![click(6, START + hour * HOUR)]))
+            .to_vec();
+        store.append(&offered, START + DAY).unwrap();
+        assert_eq!(look(), (100_000, Some(START + HOUR), Some(START + HOUR)));
+        assert!(store.was_clicked(6).unwrap(), "that is known of each");
+        let end = RawQuestion { until: i64::MAX, place: 100_001, most: 9, ..RawQuestion::default() };
+        assert_eq!(store.raw(&end).unwrap().clicks.len(), 3, "single clicks are told all");
     });
 }

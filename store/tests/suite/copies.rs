@@ -4,7 +4,7 @@ use super::world::{DAY, Edge, Folder, HOUR, START, click, fold, of};
 use clicks::LossReason;
 use std::os::unix::fs::PermissionsExt;
 use store::port::Repository;
-use store::port::clicks::AppendOutcome;
+use store::port::clicks::{AppendOutcome, TakenBehindHole};
 use store::sqlite::{Options, Sqlite, backup, restore};
 
 fn total(store: &Sqlite) -> u64 {
@@ -66,7 +66,8 @@ fn a_backup_takes_the_clicks_along_and_no_key_of_a_day() {
     assert_eq!(store.clicks().append(std::slice::from_ref(&next), START).unwrap(), [AppendOutcome::Want(2)]);
     assert_eq!(store.clicks().append(&[kept], START).unwrap(), [AppendOutcome::Taken(2)]);
     next.offer.first = true;
-    assert_eq!(store.clicks().append(&[next], START).unwrap(), [AppendOutcome::Taken(4)]);
+    let behind = TakenBehindHole { acked: 4, told: 2, unbelieved: 0 };
+    assert_eq!(store.clicks().append(&[next], START).unwrap(), [AppendOutcome::TakenBehindHole(behind)]);
     assert_eq!(total(&store), 8);
     let losses = store.clicks().losses(START, START + DAY).unwrap();
     assert_eq!(

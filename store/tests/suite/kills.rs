@@ -41,7 +41,7 @@ fn takes_until_it_is_killed() {
         let now = START + seq as i64 * 6 * HOUR;
         match clicks.append(&[offered], now).unwrap()[..] {
             [AppendOutcome::Taken(acked)] => println!("acked {acked}"),
-            [AppendOutcome::Known(acked)] if acked == seq => println!("known {acked}"),
+            [AppendOutcome::Known(had)] if had.seq == seq => println!("known {}", had.seq),
             [AppendOutcome::Known(_)] => continue, // it goes through what was taken before
             ref other => panic!("{other:?}"),
         }
@@ -87,7 +87,7 @@ fn kills_neither_lose_nor_double_an_acknowledged_batch() {
     let mut taken = 0;
     for seq in 1.. {
         match clicks.append(&[spool.next()], START).unwrap()[..] {
-            [AppendOutcome::Known(all)] => taken = all,
+            [AppendOutcome::Known(had)] => taken = had.seq,
             [AppendOutcome::Taken(last)] => {
                 assert_eq!(last, seq);
                 taken = last;

@@ -2,6 +2,7 @@
 
 mod contract;
 mod copies;
+mod deleting;
 mod forgetting;
 mod kills;
 mod size;

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::process::Command;
 use store::port::Repository;
-use store::port::clicks::UnknownQuestion;
+use store::port::clicks::{AppendOutcome, UnknownQuestion};
 
 /// Numbers without a pattern (splitmix64).
 struct Numbers(u64);
@@ -110,6 +110,55 @@ fn a_click_of(mut click: impl FnMut(&mut Numbers, i64) -> Click) -> (f64, f64) {
 
 const LINKS: u64 = 33_333;
 
+/// Bytes of a click, as above, if edges with few clicks send them: each a batch of five a second. Of 300 such edges on a million
+/// links a thirtieth in each dimension, for so many hours.
+fn a_click_of_small_edges(hours: i64) -> (f64, f64) {
+    const EDGES: u64 = 10;
+    const SECOND: i64 = 1_000;
+    let folder = Folder::new();
+    let store = folder.sqlite();
+    let mut numbers = Numbers(3);
+    let mut edges: Vec<Edge> = (0..EDGES).map(|spool| Edge::new("small", spool + 1)).collect();
+    let seconds = hours * HOUR / SECOND;
+    for second in 0..seconds {
+        let now = START + second * SECOND;
+        let mut clicks = || (0..5).map(|at| some(&mut numbers, LINKS, now + at * 200)).collect();
+        let offered: Vec<_> =
+            edges.iter_mut().map(|edge| edge.batch(|batch| batch.clicks = clicks())).collect();
+        let outcomes = store.clicks().append(&offered, now).unwrap();
+        assert!(outcomes.iter().all(|outcome| matches!(outcome, AppendOutcome::Taken(_))), "{outcomes:?}");
+        if second % 10 == 9 {
+            fold(store.clicks(), now);
+        }
+    }
+    fold(store.clicks(), START + hours * HOUR);
+    tidy(store.clicks(), START + 2 * DAY);
+    store.close();
+    let (without, with) = bytes(&folder);
+    let clicks = (EDGES * 5) as f64 * seconds as f64;
+    print_tables(&folder, clicks);
+    let (without, with) = (without as f64 / clicks, with as f64 / clicks);
+    println!("{without:.1} B a click, {with:.1} with raw clicks, {clicks} clicks");
+    (without, with)
+}
+
+#[test]
+fn small_batches_take_no_more_room_once_they_are_joined() {
+    let (without, with) = a_click_of_small_edges(1);
+    assert!(without <= 20.0 && with <= 40.0, "{without:.1} B a click, {with:.1} with raw clicks");
+}
+
+#[test]
+#[ignore = "measures a day of small batches: LINKR_MEASURE=1, alone, in release"]
+fn a_day_of_small_batches_takes_no_more_room_once_they_are_joined() {
+    if std::env::var_os("LINKR_MEASURE").is_none() {
+        println!("SKIPPED: it measures; LINKR_MEASURE=1 runs it");
+        return;
+    }
+    let (without, with) = a_click_of_small_edges(24);
+    assert!(without <= 20.0 && with <= 40.0, "{without:.1} B a click, {with:.1} with raw clicks");
+}
+
 /// What clicks have in common is drawn dimension by dimension here, so that hardly two are alike: more room than people's take.
 #[test]
 fn a_click_takes_at_most_40_bytes_with_raw_clicks_and_20_without() {
@@ -144,7 +193,7 @@ fn real_clicks() -> Option<Vec<Vec<Click>>> {
             ..Captured::default()
         };
         let country = field("country").as_bytes().try_into().map(Country).unwrap_or_default();
-        let click = classifier.click(&captured, &texts, 0, country, Stats::Full);
+        let click = classifier.click(&captured, &texts, |_| 0, country, Stats::Full);
         let Classified::Click(click) = click else { panic!("a total of a domain that has statistics") };
         links.entry(field("code").to_owned()).or_insert_with(Vec::new).push(click);
     }

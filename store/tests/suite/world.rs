@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 use store::port::Repository;
-use store::port::clicks::{AppendOutcome, Appended, ClickQuestion, ClickStore};
+use store::port::clicks::{AppendOutcome, Appended, BatchSender, ClickQuestion, ClickStore};
 use store::postgres::Postgres;
 use store::sqlite::Sqlite;
 
@@ -144,8 +144,11 @@ impl Edge {
         self.last_no = batch.last_no();
         let offer = Offer { seq: self.seq, first_no: batch.first_no, last_no: batch.last_no(), first: false };
         Appended {
-            edge: self.name.into(),
-            bound: true,
+            sender: BatchSender {
+                edge: self.name.into(),
+                key: format!("key of {}", self.name).into(),
+                bound: true,
+            },
             spool: self.spool,
             offer,
             bytes: batch::encode(&batch).into(),

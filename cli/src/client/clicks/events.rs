@@ -40,7 +40,10 @@ pub async fn watch(
         let message = messages.message().await.map_err(|status| refused(&status, api))?;
         let Some(message) = message else { return Err(CommandFault::new("the server stops: watch again")) };
         if message.gap {
-            out::note("more clicks came than could be shown: some before the next one are left out");
+            let missed = message.missed;
+            out::note(&format!(
+                "more clicks came than could be shown: {missed} of the domain before the next one are left out"
+            ));
         }
         for click in &message.clicks {
             match output {

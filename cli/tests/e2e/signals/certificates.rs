@@ -11,13 +11,13 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// A key, and a certificate of itself for `localhost` that expires so many seconds from now, or ago.
-struct Pair {
+pub struct Pair {
     cert: String,
     key: String,
 }
 
 impl Pair {
-    fn that_expires_in(seconds: i64) -> Self {
+    pub fn that_expires_in(seconds: i64) -> Self {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
         let end = now.as_secs().checked_add_signed(seconds).unwrap();
         let key = KeyPair::generate().unwrap();
@@ -28,7 +28,7 @@ impl Pair {
         Self { cert, key: key.serialize_pem() }
     }
 
-    fn write(&self, dir: &Dir) {
+    pub fn write(&self, dir: &Dir) {
         dir.write("tls.pem", &self.cert);
         dir.write("tls.key", &self.key);
     }

@@ -46,11 +46,11 @@ time_t time(time_t *to) {
 "#;
 
 /// A clock that can be set, for the processes of a test.
-struct Clock<'a>(&'a Dir);
+pub struct Clock<'a>(&'a Dir);
 
 impl<'a> Clock<'a> {
     /// `None` where there is no C compiler.
-    fn new(dir: &'a Dir) -> Option<Self> {
+    pub fn new(dir: &'a Dir) -> Option<Self> {
         let source = dir.write("clock.c", CLOCK);
         let words = ["-shared", "-fPIC", "-O1", "-o", &dir.file("clock.so"), &source];
         let made = Command::new("cc").args(words).output().ok()?;
@@ -59,12 +59,12 @@ impl<'a> Clock<'a> {
         Some(Self(dir))
     }
 
-    fn given_to(&self, command: &mut Command) {
+    pub fn given_to(&self, command: &mut Command) {
         command.env("LD_PRELOAD", self.0.file("clock.so")).env("TEST_CLOCK", self.0.file("clock"));
     }
 
     /// Seconds ahead of the machine's. In place: the processes have the file mapped.
-    fn set(&self, ahead: i64) {
+    pub fn set(&self, ahead: i64) {
         use std::os::unix::fs::FileExt;
         let file = std::fs::File::options().write(true).open(self.0.file("clock")).unwrap();
         file.write_all_at(&ahead.to_ne_bytes(), 0).unwrap();

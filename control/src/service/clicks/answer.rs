@@ -28,13 +28,15 @@ pub struct Counted {
     visitors: Vec<DayVisitors>,
     /// Milliseconds of the longest span that it was counted by.
     step: i64,
+    /// From when on clicks may lack that control has.
+    left_out: Option<i64>,
 }
 
 impl Counted {
     /// Counts of whatever was asked for.
     pub fn of(answer: ClickAnswer) -> Self {
-        let ClickAnswer { groups, total, visitors, more: _, step } = answer;
-        Self { groups, total, visitors, step }
+        let ClickAnswer { groups, total, visitors, more: _, step, left_out } = answer;
+        Self { groups, total, visitors, step, left_out }
     }
 
     /// Counts of the links that were clicked most.
@@ -44,7 +46,12 @@ impl Counted {
             count: link.count,
         };
         let groups = answer.links.into_iter().map(group).collect();
-        Self { groups, total: answer.total, visitors: Vec::new(), step: HOUR }
+        Self { groups, total: answer.total, visitors: Vec::new(), step: HOUR, left_out: answer.left_out }
+    }
+
+    /// Up to when it is complete, where edges have handed on everything up to a time.
+    pub fn complete_until(&self, handed_on: i64) -> i64 {
+        self.left_out.map_or(handed_on, |left_out| left_out.min(handed_on))
     }
 
     /// The links among its keys.
@@ -66,7 +73,7 @@ pub fn told(
     codes: &Codes,
     complete_until: Option<i64>,
 ) -> v1::QueryClicksResponse {
-    let Counted { groups, total, visitors, step } = counted;
+    let Counted { groups, total, visitors, step, left_out: _ } = counted;
     let rows = rows(inquiry, groups);
     let shown = rows.iter().fold(0_u64, |sum, row| sum.saturating_add(row.count));
     let left_out = if inquiry.groups.is_empty() { 0 } else { total.saturating_sub(shown) };
@@ -215,7 +222,7 @@ mod tests {
     fn a_day_without_clicks_is_a_row_and_days_have_their_visitors() {
         let groups = vec![group(&[GroupKey::Time(START + DAY)], 5)];
         let visitors = vec![DayVisitors { day: 20_001, visitors: 3 }];
-        let counted = Counted { groups, total: 5, visitors, step: QUARTER };
+        let counted = Counted { groups, total: 5, visitors, step: QUARTER, left_out: None };
         let answer = told_of(&inquiry(&["day"], 0), counted);
         assert_eq!(
             shown(&answer),
@@ -266,6 +273,13 @@ mod tests {
             [format!("CH {first} 5"), format!("DE {first} 4"), format!("DE {second} 1")]
         );
         assert_eq!(answer.other, 4);
+    }
+
+    /// Found by review: behind 100,000 batches that were not folded an answer left out the rest, and said that it was complete.
+    #[test]
+    fn an_answer_that_leaves_clicks_out_is_complete_up_to_the_first_of_them() {
+        let of = |left_out| Counted { left_out, ..Counted::default() }.complete_until(START);
+        assert_eq!([None, Some(START + 1), Some(START - 1)].map(of), [START, START, START - 1]);
     }
 
     #[test]

@@ -27,7 +27,7 @@ pub struct ClickWatch {
 
 impl ClickWatch {
     pub(super) fn new(service: Arc<Service>, caller: Caller, subject: Subject, kinds: Vec<Kind>) -> Self {
-        let (pages, stop) = (service.clicks.live.pages(), service.clicks.stop.clone());
+        let (pages, stop) = (service.clicks.live.pages(subject.domain), service.clicks.stop.clone());
         Self { service, caller, subject, kinds, pages, stop, codes: Codes::default(), begun: false }
     }
 
@@ -35,16 +35,16 @@ impl ClickWatch {
         if !std::mem::replace(&mut self.begun, true) {
             return Ok(Some(v1::WatchClicksResponse::default()));
         }
-        let mut gap = false;
+        let mut missed = 0;
         loop {
             let page = tokio::select! {
                 page = self.pages.next() => page,
                 _ = self.stop.wait_for(|&stop| stop) => None,
             };
             let Some(page) = page else { return Ok(None) };
-            gap |= page.gap;
-            let wanted: Vec<RawClick> = page.clicks.iter().filter(|own| self.wants(own)).cloned().collect();
-            if wanted.is_empty() && !gap {
+            missed += page.missed;
+            let wanted: Vec<RawClick> = page.clicks.into_iter().filter(|own| self.wants(own)).collect();
+            if wanted.is_empty() && missed == 0 {
                 continue;
             }
             let (domain, codes) = (self.subject.domain, std::mem::take(&mut self.codes));
@@ -55,14 +55,13 @@ impl ClickWatch {
             };
             let ToldClicks { clicks, codes } = self.service.reach.of(&self.caller).read(read).await?;
             self.codes = codes;
-            return Ok(Some(v1::WatchClicksResponse { clicks, gap }));
+            return Ok(Some(v1::WatchClicksResponse { clicks, gap: missed > 0, missed }));
         }
     }
 
     fn wants(&self, raw: &RawClick) -> bool {
         let click = &raw.click;
-        click.domain == self.subject.domain
-            && self.subject.links.as_ref().is_none_or(|links| links.contains(&click.uid))
+        self.subject.links.as_ref().is_none_or(|links| links.contains(&click.uid))
             && (self.kinds.is_empty() || self.kinds.contains(&click.kind))
     }
 }

@@ -4,9 +4,9 @@ use super::stream::is_name;
 use crate::follow::Feeder;
 use crate::intake::OfferedBatch;
 use crate::{Caller, Fault};
-use clicks::ledger::Offer;
+use clicks::ledger::{Cursor, Offer};
 use proto::v1;
-use store::port::clicks::AppendOutcome;
+use store::port::clicks::{AppendOutcome, BatchSender, TakenBehindHole};
 
 /// Takes a batch in the name of the caller's edge.
 ///
@@ -28,12 +28,20 @@ pub async fn append(
         )));
     }
     let offer = Offer { seq, first_no, last_no, first };
-    let offered = OfferedBatch { edge: edge.into(), bound: own.is_some(), spool, offer, bytes: batch };
-    match feeder.intake.take(offered).await? {
-        AppendOutcome::Taken(acked) | AppendOutcome::Known(acked) => {
-            Ok(v1::AppendResponse { acked, want: 0 })
+    let key = caller.map_or_else(|| "".into(), |caller| caller.principal.clone());
+    let sender = BatchSender { edge: edge.into(), key, bound: own.is_some() };
+    let response = match feeder.intake.take(OfferedBatch { sender, spool, offer, bytes: batch }).await? {
+        AppendOutcome::Taken(acked) | AppendOutcome::TakenBehindHole(TakenBehindHole { acked, .. }) => {
+            v1::AppendResponse { acked, want: 0, last_no: 0 }
         }
-        AppendOutcome::Want(want) => Ok(v1::AppendResponse { acked: want.saturating_sub(1), want }),
-        AppendOutcome::Refused(why) => Err(Fault::invalid("batch", format!("is refused: {why}"))),
-    }
+        // One that was put back learns where to go on.
+        AppendOutcome::Known(Cursor { seq: acked, last_no }) => {
+            v1::AppendResponse { acked, want: 0, last_no: if acked == seq { 0 } else { last_no } }
+        }
+        AppendOutcome::Want(want) => v1::AppendResponse { acked: want.saturating_sub(1), want, last_no: 0 },
+        AppendOutcome::Refused(why) => {
+            return Err(Fault::invalid("batch", format!("is refused: {why}")));
+        }
+    };
+    Ok(response)
 }

@@ -330,7 +330,7 @@ impl<'a> Stream<'a> {
             return;
         }
         if !leave.clicks_pending {
-            self.feeder.horizon.left(edge);
+            self.feeder.horizon.left(edge, course.who.1);
         }
         if let Some(untold) = self.feeder.lines.tell() {
             tracing::info!(name: "edge_goodbye", edge, untold, "an edge says goodbye");
@@ -357,7 +357,11 @@ impl<'a> Stream<'a> {
                 Ok(())
             }
             Some(follow_request::Message::Ping(ping)) => {
-                self.feeder.horizon.heard(&course.who.0, ping.clicks_until);
+                let (edge, process) = &course.who;
+                self.feeder.horizon.heard(edge, *process, ping.clicks_until, std::time::Instant::now());
+                if let Some(traces) = &self.feeder.metrics.traces {
+                    traces.kept_by_edge(ping.kept_traces.iter().map(|id| &id[..]));
+                }
                 course.asked.push((ping.id, None));
                 if course.asked.len() > PINGS {
                     course.asked.remove(0);

@@ -12,13 +12,14 @@ use std::collections::BTreeMap;
 
 const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/transport/rest/golden.txt");
 
-const ANSWERS: [&str; 23] = [
+const ANSWERS: [&str; 24] = [
     "Link",
     "Propagation",
     "ListLinksResponse",
     "ListLinkHistoryResponse",
     "BatchLinksResponse",
     "CheckCodeResponse",
+    "QrCode",
     "CountLinksResponse",
     "ListTagsResponse",
     "RenameTagResponse",

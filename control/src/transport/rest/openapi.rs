@@ -218,6 +218,9 @@ fn responses(route: &Route, answer: &str) -> Map<String, Value> {
             example = example["clicks"][0].take();
         }
         let mut content = json!({ kind: { "schema": schema, "example": example } });
+        if route.call.name == "GetLinkQrCode" {
+            content["image/svg+xml"] = json!({ "schema": { "type": "string" } });
+        }
         if is_export {
             content["text/csv"] = json!({ "schema": { "type": "string" }, "example": super::csv::HEAD });
         }

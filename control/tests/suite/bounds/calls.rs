@@ -163,6 +163,7 @@ pub fn base(call: &str) -> Base {
             let (tag, new_tag) = ("t".to_owned(), "u".to_owned());
             one(v1::RenameTagRequest { parent, tag, new_tag, merge: false }.encode_to_vec())
         }
+        "Links/GetLinkQrCode" => one(v1::GetLinkQrCodeRequest { name }.encode_to_vec()),
         "Links/CheckCode" => one(v1::CheckCodeRequest { name }.encode_to_vec()),
         "Links/UndeleteLink" => one(v1::UndeleteLinkRequest { name, ..Default::default() }.encode_to_vec()),
         "Links/ListLinkHistory" => {

@@ -2,11 +2,13 @@
 //! values mean is not known here.
 
 use super::super::connection::{Db, Param, TryFault, corrupt};
-use crate::clicks::rows::{Cell, CellKey, ClickRows, CursorRow, InboxHead, Place, RawHead, Table};
+use crate::clicks::rows::{
+    Cell, CellKey, ClickRows, CursorRow, InboxHead, Place, PushedBatch, RawHead, Table,
+};
 use crate::model::StoreFault;
 use crate::port::clicks::EdgeUntil;
-use bytes::Bytes;
 use std::collections::HashMap;
+use std::ops::Range;
 use tokio_postgres::Row;
 use tokio_postgres::types::{FromSql, Type};
 
@@ -172,6 +174,53 @@ impl ClickRows for Rows<'_, '_> {
         self.0.rows(&sql, &given).await.map(drop)
     }
 
+    async fn range_of(
+        &self,
+        table: Table,
+        month: i64,
+        subjects: &[i64],
+        quarters: Range<i64>,
+        most: usize,
+    ) -> Result<Vec<Cell>, TryFault> {
+        if let &[subject] = subjects {
+            let (from, before) = ([month, subject, quarters.start], [month, subject, quarters.end]);
+            return self.range(table, from, before, most).await;
+        }
+        let sql = format!(
+            "SELECT month, subject, start, value FROM click_{} \
+             WHERE month = $1 AND subject = ANY($2) AND start >= $3 AND start < $4 ORDER BY subject, start",
+            table.name()
+        );
+        let params = [
+            (&month as _, Type::INT8),
+            (&subjects as _, Type::INT8_ARRAY),
+            (&quarters.start as _, Type::INT8),
+            (&quarters.end as _, Type::INT8),
+        ];
+        let rows = self.0.rows(&sql, &params).await?;
+        rows.iter().map(|row| Ok(Cell { key: key(table, row)?, value: get(row, 3)? })).collect()
+    }
+
+    async fn remove_of(
+        &self,
+        table: Table,
+        month: i64,
+        subjects: &[i64],
+        quarters: Range<i64>,
+    ) -> Result<(), TryFault> {
+        let sql = format!(
+            "DELETE FROM click_{} WHERE month = $1 AND subject = ANY($2) AND start >= $3 AND start < $4",
+            table.name()
+        );
+        let params = [
+            (&month as _, Type::INT8),
+            (&subjects as _, Type::INT8_ARRAY),
+            (&quarters.start as _, Type::INT8),
+            (&quarters.end as _, Type::INT8),
+        ];
+        self.0.rows(&sql, &params).await.map(drop)
+    }
+
     async fn remove_keys(&self, table: Table, keys: &[CellKey]) -> Result<(), TryFault> {
         if keys.is_empty() {
             return Ok(());
@@ -190,7 +239,7 @@ impl ClickRows for Rows<'_, '_> {
         let given: Vec<i64> = spools.iter().map(|spool| spool.cast_signed()).collect();
         let make = "INSERT INTO click_cursors (spool, edge, seq, last_no, at) \
                     SELECT spool, '', 0, 0, 0 FROM unnest($1::bigint[]) s(spool) ORDER BY spool ON CONFLICT DO NOTHING";
-        let lock = "SELECT spool, edge, seq, last_no, at FROM click_cursors WHERE spool = ANY($1) \
+        let lock = "SELECT spool, edge, seq, last_no, at, key FROM click_cursors WHERE spool = ANY($1) \
                     ORDER BY spool FOR UPDATE";
         self.0.rows(make, &[(&given, Type::INT8_ARRAY)]).await?;
         let (mut known, rows) = (HashMap::new(), self.0.rows(lock, &[(&given, Type::INT8_ARRAY)]).await?);
@@ -202,17 +251,17 @@ impl ClickRows for Rows<'_, '_> {
             let spool = get::<i64>(&row, 0)?.cast_unsigned();
             let (seq, last_no) = (number(&row, 2)?, number(&row, 3)?);
             if seq > 0 {
-                known
-                    .insert(spool, CursorRow { spool, edge: get(&row, 1)?, seq, last_no, at: get(&row, 4)? });
+                let (edge, at, key) = (get(&row, 1)?, get(&row, 4)?, get(&row, 5)?);
+                known.insert(spool, CursorRow { spool, edge, key, seq, last_no, at });
             }
         }
         Ok(spools.iter().map(|spool| known.remove(spool)).collect())
     }
 
     async fn put_cursors(&self, rows: &[CursorRow]) -> Result<(), TryFault> {
-        let sql = "INSERT INTO click_cursors (spool, edge, seq, last_no, at) \
-                   SELECT * FROM unnest($1::bigint[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[]) \
-                   ON CONFLICT (spool) DO UPDATE SET edge = EXCLUDED.edge, seq = EXCLUDED.seq, \
+        let sql = "INSERT INTO click_cursors (spool, edge, key, seq, last_no, at) \
+                   SELECT * FROM unnest($1::bigint[], $2::text[], $3::text[], $4::bigint[], $5::bigint[], $6::bigint[]) \
+                   ON CONFLICT (spool) DO UPDATE SET edge = EXCLUDED.edge, key = EXCLUDED.key, seq = EXCLUDED.seq, \
                    last_no = EXCLUDED.last_no, at = EXCLUDED.at";
         let numbers = |of: fn(&CursorRow) -> u64| -> Vec<i64> {
             rows.iter().map(|row| of(row).cast_signed()).collect()
@@ -220,10 +269,12 @@ impl ClickRows for Rows<'_, '_> {
         let (spools, seqs, last) =
             (numbers(|row| row.spool), numbers(|row| row.seq), numbers(|row| row.last_no));
         let edges: Vec<&str> = rows.iter().map(|row| row.edge.as_str()).collect();
+        let keys: Vec<&str> = rows.iter().map(|row| row.key.as_str()).collect();
         let times: Vec<i64> = rows.iter().map(|row| row.at).collect();
         let params = [
             (&spools as _, Type::INT8_ARRAY),
             (&edges as _, Type::TEXT_ARRAY),
+            (&keys as _, Type::TEXT_ARRAY),
             (&seqs as _, Type::INT8_ARRAY),
             (&last as _, Type::INT8_ARRAY),
             (&times as _, Type::INT8_ARRAY),
@@ -249,19 +300,20 @@ impl ClickRows for Rows<'_, '_> {
         place(&self.0.rows("SELECT next_batch, next_click FROM click_of", &[]).await?)
     }
 
-    async fn push(&self, batches: &[(&InboxHead, &Bytes)]) -> Result<(), TryFault> {
-        let sql = "INSERT INTO click_inbox (number, first, span, edge, spool, seq, at, hole, bytes) \
+    async fn push(&self, batches: &[PushedBatch<'_>]) -> Result<(), TryFault> {
+        let sql = "INSERT INTO click_inbox (number, first, span, edge, spool, seq, at, hole, bytes, first_at) \
                    SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::text[], $5::bigint[], \
-                   $6::bigint[], $7::bigint[], $8::bigint[], $9::bytea[])";
+                   $6::bigint[], $7::bigint[], $8::bigint[], $9::bytea[], $10::bigint[])";
         let numbers = |of: fn(&InboxHead) -> u64| -> Vec<i64> {
-            batches.iter().map(|(head, _)| of(head).cast_signed()).collect()
+            batches.iter().map(|pushed| of(pushed.head).cast_signed()).collect()
         };
         let own = [numbers(|head| head.number), numbers(|head| head.first), numbers(|head| head.span)];
-        let edges: Vec<&str> = batches.iter().map(|(head, _)| head.edge.as_str()).collect();
+        let edges: Vec<&str> = batches.iter().map(|pushed| pushed.head.edge.as_str()).collect();
         let of_spool = [numbers(|head| head.spool), numbers(|head| head.seq)];
-        let times: Vec<i64> = batches.iter().map(|(head, _)| head.at).collect();
+        let times: Vec<i64> = batches.iter().map(|pushed| pushed.head.at).collect();
         let holes = numbers(|head| head.hole);
-        let bytes: Vec<&[u8]> = batches.iter().map(|(_, bytes)| &bytes[..]).collect();
+        let bytes: Vec<&[u8]> = batches.iter().map(|pushed| &pushed.bytes[..]).collect();
+        let firsts: Vec<i64> = batches.iter().map(|pushed| pushed.first_at).collect();
         let mut params = arrays(&own);
         params.push((&edges, Type::TEXT_ARRAY));
         params.extend(arrays(&of_spool));
@@ -269,12 +321,14 @@ impl ClickRows for Rows<'_, '_> {
             (&times as _, Type::INT8_ARRAY),
             (&holes as _, Type::INT8_ARRAY),
             (&bytes as _, Type::BYTEA_ARRAY),
+            (&firsts as _, Type::INT8_ARRAY),
         ]);
         self.0.rows(sql, &params).await.map(drop)
     }
 
-    async fn inbox(&self, count: usize) -> Result<Vec<InboxHead>, TryFault> {
-        let sql = "SELECT number, first, span, edge, spool, seq, at, hole FROM click_inbox ORDER BY number LIMIT $1";
+    async fn inbox(&self, from: u64, count: usize) -> Result<Vec<InboxHead>, TryFault> {
+        let sql = "SELECT number, first, span, edge, spool, seq, at, hole FROM click_inbox WHERE number >= $1 \
+                   ORDER BY number LIMIT $2";
         let head = |row: &Row| {
             Ok(InboxHead {
                 number: number(row, 0)?,
@@ -287,7 +341,14 @@ impl ClickRows for Rows<'_, '_> {
                 hole: number(row, 7)?,
             })
         };
-        self.0.rows(sql, &[(&most(count), Type::INT8)]).await?.iter().map(head).collect()
+        let params = [(&from.cast_signed() as _, Type::INT8), (&most(count) as _, Type::INT8)];
+        self.0.rows(sql, &params).await?.iter().map(head).collect()
+    }
+
+    async fn inbox_since(&self, from: u64) -> Result<Option<i64>, TryFault> {
+        let sql = "SELECT min(first_at) FROM click_inbox WHERE number >= $1";
+        let rows = self.0.rows(sql, &[(&from.cast_signed(), Type::INT8)]).await?;
+        rows.first().map_or(Ok(None), |row| get(row, 0))
     }
 
     async fn batches(&self, numbers: &[u64]) -> Result<Vec<Vec<u8>>, TryFault> {

@@ -2,10 +2,11 @@
 
 use super::super::fault;
 use crate::clicks::place;
-use crate::clicks::rows::{Cell, CellKey, ClickRows, CursorRow, InboxHead, Place, RawHead, Table};
+use crate::clicks::rows::{
+    Cell, CellKey, ClickRows, CursorRow, InboxHead, Place, PushedBatch, RawHead, Table,
+};
 use crate::model::StoreFault;
 use crate::port::clicks::EdgeUntil;
-use bytes::Bytes;
 use rusqlite::types::Value;
 use rusqlite::{CachedStatement, Connection, OptionalExtension, Row, params, params_from_iter};
 use std::pin::pin;
@@ -211,11 +212,13 @@ impl ClickRows for Rows<'_> {
     }
 
     async fn cursors(&self, spools: &[u64]) -> Result<Vec<Option<CursorRow>>, StoreFault> {
-        let mut statement = self.statement("SELECT edge, seq, last_no, at FROM cursors WHERE spool = ?1")?;
+        let mut statement =
+            self.statement("SELECT edge, key, seq, last_no, at FROM cursors WHERE spool = ?1")?;
         let mut one = |&spool: &u64| {
             let read = |row: &Row<'_>| {
-                let (edge, seq, last_no, at) = (row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?);
-                Ok(CursorRow { spool, edge, seq, last_no, at })
+                let (edge, key) = (row.get(0)?, row.get(1)?);
+                let (seq, last_no, at) = (row.get(2)?, row.get(3)?, row.get(4)?);
+                Ok(CursorRow { spool, edge, key, seq, last_no, at })
             };
             statement.query_row([spool.cast_signed()], read).optional()
         };
@@ -223,12 +226,12 @@ impl ClickRows for Rows<'_> {
     }
 
     async fn put_cursors(&self, rows: &[CursorRow]) -> Result<(), StoreFault> {
-        let sql = "INSERT INTO cursors (spool, edge, seq, last_no, at) VALUES (?1, ?2, ?3, ?4, ?5) \
-                   ON CONFLICT (spool) DO UPDATE SET edge = excluded.edge, seq = excluded.seq, \
+        let sql = "INSERT INTO cursors (spool, edge, key, seq, last_no, at) VALUES (?1, ?2, ?3, ?4, ?5, ?6) \
+                   ON CONFLICT (spool) DO UPDATE SET edge = excluded.edge, key = excluded.key, seq = excluded.seq, \
                    last_no = excluded.last_no, at = excluded.at";
         let mut statement = self.statement(sql)?;
         for row in rows {
-            let given = params![row.spool.cast_signed(), row.edge, row.seq, row.last_no, row.at];
+            let given = params![row.spool.cast_signed(), row.edge, row.key, row.seq, row.last_no, row.at];
             statement.execute(given).map_err(|e| fault(&e))?;
         }
         Ok(())
@@ -252,21 +255,22 @@ impl ClickRows for Rows<'_> {
         statement.query_row([], read).map_err(|e| fault(&e))
     }
 
-    async fn push(&self, batches: &[(&InboxHead, &Bytes)]) -> Result<(), StoreFault> {
-        let sql = "INSERT INTO inbox (number, first, span, edge, spool, seq, at, hole, bytes) \
-                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
+    async fn push(&self, batches: &[PushedBatch<'_>]) -> Result<(), StoreFault> {
+        let sql = "INSERT INTO inbox (number, first, span, edge, spool, seq, at, hole, bytes, first_at) \
+                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
         let mut statement = self.statement(sql)?;
-        for (head, bytes) in batches {
+        for PushedBatch { head, first_at, bytes } in batches {
             let InboxHead { number, first, span, edge, spool, seq, at, hole } = head;
-            let given = params![number, first, span, edge, spool.cast_signed(), seq, at, hole, &bytes[..]];
+            let (spool, bytes) = (spool.cast_signed(), &bytes[..]);
+            let given = params![number, first, span, edge, spool, seq, at, hole, bytes, first_at];
             statement.execute(given).map_err(|e| fault(&e))?;
         }
         Ok(())
     }
 
-    async fn inbox(&self, count: usize) -> Result<Vec<InboxHead>, StoreFault> {
-        let sql =
-            "SELECT number, first, span, edge, spool, seq, at, hole FROM inbox ORDER BY number LIMIT ?1";
+    async fn inbox(&self, from: u64, count: usize) -> Result<Vec<InboxHead>, StoreFault> {
+        let sql = "SELECT number, first, span, edge, spool, seq, at, hole FROM inbox WHERE number >= ?1 \
+                   ORDER BY number LIMIT ?2";
         let mut statement = self.statement(sql)?;
         let head = |row: &Row<'_>| {
             Ok(InboxHead {
@@ -280,8 +284,13 @@ impl ClickRows for Rows<'_> {
                 hole: row.get(7)?,
             })
         };
-        let heads = statement.query_map([most(count)], head).map_err(|e| fault(&e))?;
+        let heads = statement.query_map(params![from, most(count)], head).map_err(|e| fault(&e))?;
         heads.collect::<rusqlite::Result<_>>().map_err(|e| fault(&e))
+    }
+
+    async fn inbox_since(&self, from: u64) -> Result<Option<i64>, StoreFault> {
+        let mut statement = self.statement("SELECT min(first_at) FROM inbox WHERE number >= ?1")?;
+        statement.query_row([from], |row| row.get(0)).map_err(|e| fault(&e))
     }
 
     async fn batches(&self, numbers: &[u64]) -> Result<Vec<Vec<u8>>, StoreFault> {

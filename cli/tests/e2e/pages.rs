@@ -1,0 +1,362 @@
+//! The pages as a browser without script sees them: every page, every form, and what is wrong with what was typed.
+
+#[path = "pages/browser.rs"]
+mod browser;
+#[path = "pages/driver.rs"]
+mod driver;
+#[path = "pages/person.rs"]
+mod person;
+
+use crate::support::{Connection, Dir, Linkr, beside_others, text};
+use person::{Person, unescaped};
+use std::fs;
+
+/// `linkr up` that asks for keys, and its first key.
+fn up(dir: &Dir) -> (Linkr, String) {
+    let linkr = Linkr::up_with_keys(dir);
+    let key = fs::read_to_string(dir.path().join("linkr-data/admin.key")).unwrap();
+    (linkr, key.trim().to_owned())
+}
+
+fn signed_in(linkr: &Linkr, key: &str) -> Person {
+    let mut person = Person::new(linkr.api());
+    let way = person.get("/ui/links");
+    assert_eq!((way.status, way.location()), (303, "/ui/sign-in?then=%2Fui%2Flinks"));
+    let page = person.get(way.location());
+    let done = person.submit(&page.body, "/ui/sign-in", &[("key", key)]);
+    assert_eq!((done.status, done.location()), (303, "/ui/links"), "{}", done.body);
+    person
+}
+
+const PAGES: [&str; 12] = [
+    "/ui/links",
+    "/ui/links?deleted=1&order=update_time+desc&tag=x&begins=a&target=b",
+    "/ui/links/new",
+    "/ui/tags",
+    "/ui/domains",
+    "/ui/domains/new",
+    "/ui/domain?domain=-",
+    "/ui/blocks",
+    "/ui/keys",
+    "/ui/keys/new",
+    "/ui/audit",
+    "/ui/session",
+];
+
+#[test]
+fn every_page_is_whole_without_script_and_holds_none_of_its_own() {
+    let _beside = beside_others();
+    let dir = Dir::new();
+    let (linkr, key) = up(&dir);
+    let mut person = signed_in(&linkr, &key);
+    for path in PAGES {
+        let page = person.get(path);
+        assert_eq!(page.status, 200, "{path}: {}", page.body);
+        assert!(page.body.contains("</html>") && page.body.matches("<h1>").count() == 1, "{path}");
+        assert_eq!(
+            page.body.matches("<script").count(),
+            1,
+            "{path}: the policy forbids what stands in a page"
+        );
+        for never in [" style=", " onclick", "http-equiv", "javascript:"] {
+            assert!(!page.body.contains(never), "{path} has {never}");
+        }
+        assert!(page.body.len() < 64 * 1024, "{path} has {} bytes", page.body.len());
+        assert_eq!(page.field("cache-control"), Some("no-store"), "{path}");
+        let policy = page.field("content-security-policy").unwrap_or_default();
+        assert!(
+            policy.contains("default-src 'none'") && policy.contains("form-action 'self'"),
+            "{path}: {policy}"
+        );
+        for asset in page.body.split(['"']).filter(|part| part.starts_with("/ui/assets/")) {
+            assert_eq!(person.get(asset).status, 200, "{asset}");
+        }
+    }
+    assert_eq!(person.get("/ui").location(), "/ui/links");
+    assert_eq!(person.get("/ui/nothing").status, 404);
+}
+
+#[test]
+fn a_link_is_made_changed_found_put_back_and_deleted_by_forms() {
+    let _beside = beside_others();
+    let dir = Dir::new();
+    let (linkr, key) = up(&dir);
+    let mut person = signed_in(&linkr, &key);
+    let new = person.get("/ui/links/new").body;
+    let made = person.submit(
+        &new,
+        "/ui/links/new",
+        &[
+            ("code", "friday"),
+            ("target", "https://a.example/one"),
+            ("tags", "spring, press kit"),
+            ("expire_time", "2099-12-04T12:00"),
+            ("zone", "Europe/Berlin"),
+        ],
+    );
+    assert_eq!((made.status, made.location()), (303, "/ui/link?domain=-&code=friday"), "{}", made.body);
+    let page = person.get(made.location()).body;
+    assert!(page.contains("Created /friday. The only edge has it, after"), "{page}");
+    assert!(page.contains("datetime=\"2099-12-04T11:00:00Z\""), "noon in Berlin: {page}");
+    assert!(!person.get(made.location()).body.contains("Created /friday."), "it is told once");
+    assert_eq!(linkr.get("/friday").location(), "https://a.example/one");
+
+    let edit = person.get("/ui/link/edit?domain=-&code=friday").body;
+    let saved = person.submit(&edit, "/ui/link/edit", &[]);
+    assert!(person.get(saved.location()).body.contains("Nothing was changed."));
+    let saved =
+        person.submit(&edit, "/ui/link/edit", &[("target", "https://a.example/two"), ("expire_time", "")]);
+    let page = person.get(saved.location()).body;
+    assert!(page.contains("Saved. The only edge has it"), "{page}");
+    assert_eq!(linkr.get("/friday").location(), "https://a.example/two");
+
+    let found = person.get("/ui/links?tag=press+kit").body;
+    assert!(found.contains("https://a.example/two"), "{found}");
+    assert!(person.get("/ui/links?tag=none").body.contains("No link is found."));
+
+    let history = person.get("/ui/link/history?domain=-&code=friday").body;
+    assert!(
+        history.contains("<del>https://a.example/one</del> → <ins>https://a.example/two</ins>"),
+        "{history}"
+    );
+    let revision = history.split("name=\"revision\" value=\"").nth(1).unwrap().split('"').next().unwrap();
+    let back = person.submit(&history, "/ui/link/restore", &[("revision", revision), ("time", "")]);
+    let page = person.get(back.location()).body;
+    assert!(page.contains("Restored: it leads to https://a.example/one."), "{page}");
+    assert_eq!(linkr.get("/friday").location(), "https://a.example/one");
+
+    for (what, status, state) in [
+        ("disable", 410, "disabled"),
+        ("enable", 302, "live"),
+        ("delete", 410, "deleted"),
+        ("undelete", 302, "live"),
+    ] {
+        let page = person.get("/ui/link?domain=-&code=friday").body;
+        let done = person.submit(&page, "/ui/link/state", &[("do", what)]);
+        let page = person.get(done.location()).body;
+        assert!(page.contains(&format!(">{state}</span>")), "{what}: {page}");
+        assert_eq!(linkr.get("/friday").status, status, "{what}");
+    }
+}
+
+#[test]
+fn what_is_refused_stands_beside_its_field_and_nothing_typed_is_lost() {
+    let _beside = beside_others();
+    let dir = Dir::new();
+    let (linkr, key) = up(&dir);
+    let mut person = signed_in(&linkr, &key);
+    let new = person.get("/ui/links/new").body;
+    let typed = [("code", "taken"), ("title", "My \"title\" <b>"), ("note", "one\ntwo")];
+    let wrong = [
+        ("target", "nowhere", "target"),
+        ("expire_time", "Friday", "expire_time"),
+        ("max_age", "-1", "max_age"),
+    ];
+    for (field, value, beside) in wrong {
+        let fields: Vec<_> =
+            typed.into_iter().chain([(field, value), ("target", "https://a.example/")]).collect();
+        let refused = person.submit(&new, "/ui/links/new", &fields);
+        assert_eq!(refused.status, 400, "{}", refused.body);
+        assert!(refused.body.contains(&format!("id=\"{beside}-error\"")), "{field}: {}", refused.body);
+        assert!(refused.body.contains("value=\"My &quot;title&quot; &lt;b&gt;\""), "{}", refused.body);
+        assert!(refused.body.contains("one\ntwo</textarea>"), "{}", refused.body);
+    }
+    let fields: Vec<_> = typed.into_iter().chain([("target", "https://a.example/")]).collect();
+    assert_eq!(person.submit(&new, "/ui/links/new", &fields).status, 303);
+    let again = person.get("/ui/links/new").body;
+    let refused = person.submit(&again, "/ui/links/new", &fields);
+    assert_eq!(refused.status, 409);
+    assert!(refused.body.contains("domains/-/links/taken exists already"), "{}", refused.body);
+    // A second press of the same button is the same request.
+    let twice = person.get("/ui/links/new").body;
+    let drawn = [("target", "https://drawn.example/")];
+    let (first, second) =
+        (person.submit(&twice, "/ui/links/new", &drawn), person.submit(&twice, "/ui/links/new", &drawn));
+    assert_eq!(first.location(), second.location());
+    assert!(first.location().starts_with("/ui/link?domain=-&code="), "{}", first.location());
+}
+
+#[test]
+fn two_who_edit_the_same_link_see_both_and_nobody_is_overwritten() {
+    let _beside = beside_others();
+    let dir = Dir::new();
+    let (linkr, key) = up(&dir);
+    let mut person = signed_in(&linkr, &key);
+    linkr.ok(&dir, &["link", "create", "https://a.example/", "--code", "both", "--title", "old"]);
+    let mine = person.get("/ui/link/edit?domain=-&code=both").body;
+    linkr.ok(&dir, &["link", "update", "both", "--title", "theirs", "--note", "their note"]);
+    let refused =
+        person.submit(&mine, "/ui/link/edit", &[("target", "https://mine.example/"), ("title", "mine")]);
+    assert_eq!(refused.status, 409, "{}", refused.body);
+    let page = &refused.body;
+    for cell in ["You read\">old<", "You typed\">mine<", "It is now\">theirs<", "It is now\">their note<"] {
+        assert!(page.contains(cell), "{cell}: {page}");
+    }
+    let saved = person.submit(page, "/ui/link/edit", &[]);
+    assert_eq!(saved.status, 303, "{}", saved.body);
+    let link = linkr.ok(&dir, &["link", "get", "both", "-o", "json"]);
+    for kept in ["https://mine.example/", "\"mine\"", "their note"] {
+        assert!(link.contains(kept), "{kept}: {link}");
+    }
+}
+
+#[test]
+fn many_links_are_tagged_disabled_deleted_and_brought_back_at_once() {
+    let _beside = beside_others();
+    let dir = Dir::new();
+    let (linkr, key) = up(&dir);
+    let mut person = signed_in(&linkr, &key);
+    for code in ["a", "b", "c"] {
+        linkr.ok(&dir, &["link", "create", "https://a.example/", "--code", code, "--tag", "first"]);
+    }
+    let mut bulk = |from: &str, what: &str, tag: &str| {
+        let list = person.get(from).body;
+        let done = person.submit(
+            &list,
+            "/ui/links/bulk",
+            &[("pick", "a"), ("pick", "b"), ("do", what), ("tag", tag)],
+        );
+        assert_eq!(done.status, 303, "{}", done.body);
+        person.get(done.location()).body
+    };
+    assert!(bulk("/ui/links", "tag", "").contains("Say which tag."));
+    assert!(bulk("/ui/links", "tag", "spring").contains("Changed 2 links."));
+    assert!(bulk("/ui/links?tag=spring", "disable", "").contains("Disabled 2 links."));
+    assert_eq!((linkr.get("/a").status, linkr.get("/c").status), (410, 302));
+    assert!(bulk("/ui/links", "enable", "").contains("Enabled 2 links."));
+    assert!(bulk("/ui/links", "untag", "spring").contains("Changed 2 links."));
+    assert!(bulk("/ui/links", "delete", "").contains("Deleted 2 links."));
+    assert!(bulk("/ui/links?deleted=1", "undelete", "").contains("Brought back 2 links."));
+    let tags = linkr.ok(&dir, &["tag", "list"]);
+    assert!(tags.contains("first") && !tags.contains("spring"), "{tags}");
+    let list = person.get("/ui/links").body;
+    let none = person.submit(&list, "/ui/links/bulk", &[("do", "delete")]);
+    assert!(person.get(none.location()).body.contains("No link is selected"));
+    let tags = person.get("/ui/tags").body;
+    let renamed = person.submit(&tags, "/ui/tags/rename", &[("tag", "first"), ("new_tag", "last")]);
+    assert!(person.get(renamed.location()).body.contains("first is last now: 3 links changed."));
+}
+
+#[test]
+fn hostile_texts_are_text() {
+    let _beside = beside_others();
+    let dir = Dir::new();
+    let (linkr, key) = up(&dir);
+    let mut person = signed_in(&linkr, &key);
+    let evil = "</title><script>alert(1)</script>\"'><img src=x onerror=alert(1)>{{7*7}}\u{202e}";
+    let new = person.get("/ui/links/new").body;
+    let target = "https://a.example/?x=<script>alert(1)</script>";
+    let fields = [
+        ("code", "evil"),
+        ("target", target),
+        ("title", evil),
+        ("note", evil),
+        ("tags", "<b>,\"><svg/onload=x>"),
+    ];
+    let made = person.submit(&new, "/ui/links/new", &fields);
+    assert_eq!(made.status, 303, "{}", made.body);
+    for path in [
+        "/ui/links",
+        "/ui/links?tag=%3Cscript%3E&begins=%22%3E%3Cscript%3E&filter=%3Cscript%3E",
+        "/ui/link?code=evil",
+        "/ui/link/edit?code=evil",
+        "/ui/link/history?code=evil",
+        "/ui/link?code=%3Cscript%3Ealert(1)%3C/script%3E",
+        "/ui/links/new?title=%3Cscript%3E&domain=%22%3E%3Cscript%3E",
+        "/ui/tags?prefix=%22%3E%3Cscript%3E",
+        "/ui/audit?name=%22%3E%3Cscript%3E",
+    ] {
+        let page = person.get(path).body;
+        assert_eq!(page.matches("<script").count(), 1, "{path}: {page}");
+        for never in ["<img src=x", "<b>,", "<svg/"] {
+            assert!(!page.contains(never), "{path} holds {never}");
+        }
+    }
+    assert!(unescaped(&person.get("/ui/link?code=evil").body).contains(evil));
+}
+
+#[test]
+fn the_pages_of_admins_make_and_end_keys_domains_and_blocks() {
+    let _beside = beside_others();
+    let dir = Dir::new();
+    let (linkr, key) = up(&dir);
+    let mut person = signed_in(&linkr, &key);
+    let new = person.get("/ui/keys/new").body;
+    let refused = person.submit(&new, "/ui/keys/new", &[("client", "bob")]);
+    assert!(refused.status == 400 && refused.body.contains("id=\"scopes-error\""), "{}", refused.body);
+    let made = person.submit(&new, "/ui/keys/new", &[("client", "bob"), ("scope", "links:read")]);
+    let secret = made.body.split("lk_").nth(1).unwrap_or_else(|| panic!("{}", made.body));
+    let secret = format!("lk_{}", secret.split('<').next().unwrap());
+    let mut bob = signed_in(&linkr, &secret);
+    assert_eq!(bob.get("/ui/keys").status, 403);
+    assert!(!bob.get("/ui/links").body.contains("New link"), "only what his key allows is offered");
+    let id =
+        bob.get("/ui/session").body.split("<code>").nth(1).unwrap().split('<').next().unwrap().to_owned();
+    let keys = person.get("/ui/keys").body;
+    let ended = person.submit(&keys, "/ui/keys/end", &[("key", &id), ("do", "revoke")]);
+    assert!(person.get(ended.location()).body.contains("is refused everywhere within a second"));
+    let out = crate::support::until("his session to end", || {
+        let page = bob.get("/ui/links");
+        (page.status == 303).then_some(page)
+    });
+    assert!(bob.get(out.location()).body.contains("The key of your session was revoked"));
+    assert!(person.get("/ui/audit").body.contains("RevokeKey"));
+
+    let new = person.get("/ui/domains/new").body;
+    let refused = person.submit(&new, "/ui/domains/new", &[("host", "not a host")]);
+    assert!(refused.status == 400 && refused.body.contains("id=\"host-error\""), "{}", refused.body);
+    let made = person.submit(&new, "/ui/domains/new", &[("host", "go.example"), ("trailing_slash", "1")]);
+    assert_eq!(made.status, 303, "{}", made.body);
+    let edit = person.get("/ui/domain?domain=go.example").body;
+    let saved = person.submit(&edit, "/ui/domain", &[("not_found", "https://a.example/{path}")]);
+    assert!(person.get(saved.location()).body.contains("Saved go.example."), "{}", saved.body);
+    let edit = person.get("/ui/domain?domain=go.example").body;
+    let gone = person.submit(&edit, "/ui/domain/delete", &[]);
+    assert!(person.get(gone.location()).body.contains("Deleted go.example."));
+
+    linkr.ok(&dir, &["link", "create", "https://evil.example/", "--code", "evil"]);
+    let blocks = person.get("/ui/blocks").body;
+    let blocked = person.submit(&blocks, "/ui/blocks", &[("host", "evil.example")]);
+    assert!(
+        person.get(blocked.location()).body.contains("Blocked evil.example: 1 links lead there."),
+        "{}",
+        blocked.body
+    );
+    let blocks = person.get("/ui/blocks").body;
+    let ended = person.submit(&blocks, "/ui/blocks/end", &[("host", "evil.example")]);
+    assert!(person.get(ended.location()).body.contains("is blocked no more"), "{}", ended.body);
+}
+
+#[test]
+fn a_qr_code_is_drawn_by_rest_for_a_terminal_and_on_the_page() {
+    let _beside = beside_others();
+    let dir = Dir::new();
+    let linkr = Linkr::up_with(&dir, &[("LINKR_BASE_URL", "https://go.example")]);
+    linkr.ok(&dir, &["link", "create", "https://a.example/", "--code", "poster"]);
+    let mut rest = Connection::to(linkr.api());
+    let svg = rest.ask("GET", "/v1/links/poster:qr");
+    assert_eq!((svg.status, svg.field("content-type")), (200, Some("image/svg+xml")), "{}", svg.body);
+    assert!(svg.body.starts_with("<svg ") && svg.body.contains("https://go.example/poster"), "{}", svg.body);
+    let json =
+        rest.call_with("GET", "/v1/links/poster:qr", &[("Accept", "application/json")], "").unwrap().unwrap();
+    assert!(json.body.contains("\"rows\":[\"1111111"), "{}", json.body);
+    assert_eq!(rest.ask("GET", "/v1/links/none:qr").status, 404);
+    let blocks = linkr.ok(&dir, &["link", "qr", "poster"]);
+    assert!(blocks.contains('\u{2588}') && blocks.contains("https://go.example/poster"), "{blocks}");
+    linkr.ok(&dir, &["link", "qr", "poster", "--svg", "qr.svg"]);
+    assert_eq!(fs::read_to_string(dir.path().join("qr.svg")).unwrap(), svg.body);
+    let mut person = Person::new(linkr.api());
+    let page = person.get("/ui/link?code=poster").body;
+    assert!(page.contains("src=\"/ui/link/qr.svg?domain=-&amp;code=poster\""), "{page}");
+    let picture = person.get("/ui/link/qr.svg?domain=-&code=poster");
+    assert_eq!((picture.status, picture.body), (200, svg.body));
+    let plain = Dir::new();
+    let linkr = Linkr::up(&plain);
+    linkr.ok(&plain, &["link", "create", "https://a.example/", "--code", "poster"]);
+    let refused = linkr.run(&plain, &["link", "qr", "poster"]);
+    assert!(
+        !refused.status.success() && text(&refused.stderr).contains("--base-url"),
+        "{}",
+        text(&refused.stderr)
+    );
+}

@@ -1,0 +1,223 @@
+//! The pages in a real Chromium: each task by keyboard and by mouse, narrow and wide, light and dark; rules of accessibility,
+//! complaints of the console, requests to elsewhere. `LINKR_PICTURES=DIR` keeps a picture of every page.
+
+use super::driver::Driver;
+use super::up;
+use crate::support::{Dir, Linkr, alone, has, skip, workspace};
+use serde_json::Value;
+use std::fs;
+use std::path::PathBuf;
+
+const ENTER: &str = "\u{e007}";
+const SPACE: &str = " ";
+
+struct Walk<'a> {
+    driver: Driver,
+    linkr: &'a Linkr,
+    look: String,
+    axe: Option<String>,
+    pictures: Option<PathBuf>,
+}
+
+#[test]
+#[ignore = "a minute of Chromium"]
+fn every_task_is_done_in_a_real_browser() {
+    let test = "every_task_is_done_in_a_real_browser";
+    if !has("chromedriver") || !has("chromium") {
+        return skip(test, "chromium or chromedriver is missing");
+    }
+    let _alone = alone();
+    let rules = workspace().join("target/tools/axe/package/axe.min.js");
+    let axe = fs::read_to_string(&rules).ok();
+    if axe.is_none() {
+        skip(test, "axe-core is missing (make test-long fetches it): rules of accessibility are left out");
+    }
+    for (width, dark) in [(1_440, false), (360, true), (360, false), (1_440, true)] {
+        let dir = Dir::new();
+        let (linkr, key) = up(&dir);
+        furnish(&linkr, &dir);
+        let mut driver = Driver::start();
+        driver.looks_like(width, dark);
+        let look = format!("{width}-{}", if dark { "dark" } else { "light" });
+        let pictures = std::env::var_os("LINKR_PICTURES").map(PathBuf::from);
+        let mut walk = Walk { driver, linkr: &linkr, look, axe: axe.clone(), pictures };
+        walk.sign_in(&key);
+        walk.make_a_link();
+        walk.change_it_and_put_it_back();
+        walk.do_many_at_once();
+        walk.look_at_every_page();
+        walk.sign_out();
+    }
+}
+
+/// Links of every state, with long and hostile texts.
+fn furnish(linkr: &Linkr, dir: &Dir) {
+    let mut rows = String::from("code,target,title,tags,disabled,expire_time,note\n");
+    for at in 0..60 {
+        rows.push_str(&format!(
+            "promo-{at:02},https://www.example/spring/{at}?utm_source=flyer,Spring sale {at},spring,,,\n"
+        ));
+    }
+    let long = "averyveryverylongword".repeat(8);
+    rows.push_str(&format!(
+        "a-hostile,https://www.example/{long}?q=<b>,<script>alert(1)</script> {long},\"<b>,{}\",,,\n",
+        "t".repeat(60)
+    ));
+    rows.push_str("a-disabled,https://www.example/,Disabled,,true,,\n");
+    rows.push_str("a-expired,https://www.example/,Expired,,,2020-01-01T00:00:00Z,\n");
+    dir.write("links.csv", rows);
+    linkr.ok(dir, &["import", "links.csv"]);
+    linkr.ok(dir, &["link", "create", "https://www.example/gone", "--code", "a-deleted"]);
+    linkr.ok(dir, &["link", "delete", "a-deleted"]);
+    linkr.ok(dir, &["domain", "create", "go.example", "--not-found", "https://www.example/{path}"]);
+    linkr.ok(
+        dir,
+        &["link", "create", "https://www.example/poster", "--code", "poster", "--domain", "go.example"],
+    );
+    linkr.ok(dir, &["target", "block", "evil.example"]);
+    linkr.catch_up();
+}
+
+impl Walk<'_> {
+    fn open(&mut self, path: &str) {
+        let address = format!("http://{}{path}", self.linkr.api());
+        self.driver.open(&address);
+    }
+
+    /// Looks at what is shown now.
+    fn look(&mut self, name: &str) {
+        let host = self.linkr.api().to_string();
+        let page = format!("{name}, {}", self.look);
+        if let Some(pictures) = &self.pictures {
+            fs::create_dir_all(pictures).unwrap();
+            fs::write(pictures.join(format!("{name}-{}.png", self.look)), self.driver.picture()).unwrap();
+        }
+        let wide = self.driver.value("document.documentElement.scrollWidth - innerWidth");
+        assert!(wide.as_i64().unwrap() <= 0, "{page} is {wide} px too wide");
+        let complaints = self.driver.complaints(&host);
+        assert!(complaints.is_empty(), "{page}: {complaints:#?}");
+        if let Some(axe) = self.axe.clone() {
+            self.driver.value(&format!("{axe};0"));
+            let found = self.driver.value(
+                "axe.run(document).then(told => told.violations.map(broken => \
+                 `${broken.id}: ${broken.help}: ${broken.nodes.map(node => node.html).join(' | ')}`))",
+            );
+            assert_eq!(found, Value::Array(Vec::new()), "{page}");
+        }
+    }
+
+    /// What came of a form is told on the page behind it.
+    fn told(&mut self, words: &str) {
+        self.driver.until(&format!(
+            "document.readyState == 'complete' && (document.querySelector('.notice') || {{}}).textContent?.includes({})",
+            serde_json::json!(words)
+        ));
+    }
+
+    fn sign_in(&mut self, key: &str) {
+        self.open("/ui/links?order=update_time+desc");
+        self.look("sign-in");
+        // A wrong key first; the field has the keyboard already.
+        self.driver.keys("lk_wrong");
+        self.driver.keys(ENTER);
+        self.told("what was given is no key");
+        // The status of a refusal is told by the console, too.
+        self.driver.complaints(&self.linkr.api().to_string());
+        self.driver.keys(key);
+        self.driver.keys(ENTER);
+        self.driver.until("location.pathname == '/ui/links' && document.querySelector('.cards') != null");
+        assert!(
+            self.driver.address().ends_with("order=update_time+desc"),
+            "it goes on where it was asked for"
+        );
+        self.driver.complaints(&self.linkr.api().to_string());
+    }
+
+    /// A link that ends on a Friday at noon, Berlin time: by keyboard.
+    fn make_a_link(&mut self) {
+        self.open("/ui/links/new");
+        self.driver.tab_to("#code");
+        self.driver.keys("promo-00");
+        self.driver.until(
+            "document.querySelector('[data-check-says]').textContent.startsWith('This code is taken.')",
+        );
+        self.driver.keys("x");
+        self.driver.until("document.querySelector('[data-check-says]').textContent == 'This code is free.'");
+        self.driver.tab_to("#target");
+        self.driver.keys("https://www.example/friday");
+        assert_eq!(self.driver.value("document.querySelector('#zone').value"), "Europe/Berlin");
+        self.driver.value("document.querySelector('#expire_time').value = '2099-12-04T12:00'");
+        self.look("new-link");
+        self.driver.tab_to("button.main");
+        self.driver.keys(ENTER);
+        self.told("Created");
+        let ends = "document.querySelector('time[datetime=\"2099-12-04T11:00:00Z\"]').textContent";
+        assert_eq!(self.driver.value(ends), "2099-12-04 12:00:00", "it is shown in the visitor's zone");
+        self.look("link");
+    }
+
+    fn change_it_and_put_it_back(&mut self) {
+        self.open("/ui/link/edit?code=promo-00x");
+        self.look("edit");
+        self.driver.tab_to("#target");
+        self.driver.keys("\u{e010}-later");
+        self.driver.keys(ENTER);
+        self.told("Saved.");
+        self.open("/ui/link/history?code=promo-00x");
+        self.look("history");
+        self.driver.click("button[name=revision]");
+        self.told("Restored: it leads to https://www.example/friday.");
+        // A refused write: what was typed is still there.
+        self.open("/ui/link/edit?code=promo-00x");
+        self.driver.value("document.querySelector('#target').value = 'nowhere'");
+        self.driver.click("main button.main");
+        self.driver.until("document.querySelector('#target-error') != null");
+        assert_eq!(self.driver.value("document.querySelector('#target').value"), "nowhere");
+        self.driver.complaints(&self.linkr.api().to_string());
+        self.look("refused");
+    }
+
+    fn do_many_at_once(&mut self) {
+        self.open("/ui/links?begins=promo-");
+        self.driver.click("[data-pick-all]");
+        self.look("bulk");
+        self.driver.tab_to("#bulk-tag");
+        self.driver.keys("flyer");
+        self.driver.tab_to("button[value=tag]");
+        self.driver.keys(SPACE);
+        self.told("Changed 50 links.");
+        self.open("/ui/link?domain=go.example&code=poster");
+        self.driver.click("[data-copy]");
+        self.driver.until("document.querySelector('[data-copy]').textContent != 'Copy'");
+        self.look("poster");
+    }
+
+    fn look_at_every_page(&mut self) {
+        for (name, path) in [
+            ("links", "/ui/links"),
+            ("deleted", "/ui/links?deleted=1&begins=a-"),
+            ("none", "/ui/links?begins=none"),
+            ("hostile", "/ui/link?code=a-hostile"),
+            ("expired", "/ui/link?code=a-expired"),
+            ("tags", "/ui/tags"),
+            ("domains", "/ui/domains"),
+            ("new-domain", "/ui/domains/new"),
+            ("domain", "/ui/domain?domain=go.example"),
+            ("blocks", "/ui/blocks"),
+            ("keys", "/ui/keys"),
+            ("new-key", "/ui/keys/new"),
+            ("audit", "/ui/audit"),
+            ("session", "/ui/session"),
+        ] {
+            self.open(path);
+            self.look(name);
+        }
+    }
+
+    fn sign_out(&mut self) {
+        self.driver.click(".who button");
+        self.driver.until("location.pathname == '/ui/sign-in'");
+        self.open("/ui/links");
+        self.driver.until("document.querySelector('#key') != null");
+    }
+}

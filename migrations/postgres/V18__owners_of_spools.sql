@@ -1,0 +1,2 @@
+-- Under which key the last batch of a spool came; empty: under none, or in a version that did not note it.
+ALTER TABLE click_cursors ADD COLUMN key TEXT NOT NULL DEFAULT '';

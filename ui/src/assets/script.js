@@ -1,0 +1,105 @@
+// What the pages have more with a script: copying, times in the visitor's zone, selecting all, a code checked while it is
+// typed, tables sorted. Every page works without it.
+"use strict";
+(() => {
+  const each = (selector, act, root = document) => root.querySelectorAll(selector).forEach(act);
+  const zone = Intl.DateTimeFormat().resolvedOptions().timeZone || "UTC";
+
+  const pad = (number) => String(number).padStart(2, "0");
+  const local = (time) =>
+    `${time.getFullYear()}-${pad(time.getMonth() + 1)}-${pad(time.getDate())} ` +
+    `${pad(time.getHours())}:${pad(time.getMinutes())}:${pad(time.getSeconds())}`;
+  const showTimes = (root) =>
+    each("time[datetime]", (shown) => {
+      const time = new Date(shown.dateTime);
+      if (Number.isNaN(time.getTime())) return;
+      shown.title = shown.title || shown.textContent;
+      shown.textContent = local(time);
+    }, root);
+  showTimes(document);
+  each("[data-zone-note]", (note) => { note.textContent = `Times are in your zone (${zone}).`; });
+  each("[data-own-zone] input", (field) => { field.value = zone; });
+
+  each("[data-copy]", (button) => {
+    button.hidden = false;
+    const word = button.textContent;
+    button.addEventListener("click", async () => {
+      let done = true;
+      try {
+        await navigator.clipboard.writeText(button.dataset.copy);
+      } catch {
+        // Beyond loopback a page without TLS has no clipboard: a field that is selected is copied the old way.
+        const field = document.createElement("textarea");
+        field.value = button.dataset.copy;
+        button.after(field);
+        field.select();
+        done = document.execCommand("copy");
+        field.remove();
+        button.focus();
+      }
+      button.textContent = done ? "Copied" : "Not copied";
+      setTimeout(() => { button.textContent = word; }, 2000);
+    });
+  });
+
+  each("[data-pick-all]", (button) => {
+    button.hidden = false;
+    const picks = () => [...button.form.querySelectorAll("input[name=pick]")];
+    button.addEventListener("click", () => {
+      const all = picks().every((pick) => pick.checked);
+      picks().forEach((pick) => { pick.checked = !all; });
+      button.textContent = all ? "Select all" : "Select none";
+    });
+  });
+
+  each("[data-check]", (place) => {
+    const field = place.querySelector("input");
+    const says = place.querySelector("[data-check-says]");
+    let wait;
+    let asked = 0;
+    field.addEventListener("input", () => {
+      clearTimeout(wait);
+      wait = setTimeout(async () => {
+        const mine = ++asked;
+        const domain = field.form.elements.namedItem("domain");
+        const query = new URLSearchParams({ code: field.value, domain: domain ? domain.value : "" });
+        let text = "";
+        try {
+          const answer = await fetch(`${place.dataset.check}?${query}`, { redirect: "error" });
+          text = answer.ok ? await answer.text() : "";
+        } catch {
+          text = "The code cannot be checked now.";
+        }
+        if (mine === asked) says.textContent = text;
+      }, 250);
+    });
+  });
+
+  each("table[data-sort]", (table) => {
+    const body = table.tBodies[0];
+    each("thead th", (head, at) => {
+      const button = document.createElement("button");
+      button.type = "button";
+      button.className = "quiet";
+      button.append(...head.childNodes);
+      head.append(button);
+      button.addEventListener("click", () => {
+        const down = head.getAttribute("aria-sort") === "descending";
+        each("thead th", (other) => other.removeAttribute("aria-sort"), table);
+        head.setAttribute("aria-sort", down ? "ascending" : "descending");
+        const value = (row) => row.cells[at].dataset.value || row.cells[at].textContent.trim();
+        const order = (one, other) => value(one).localeCompare(value(other), "en", { numeric: true });
+        const rows = [...body.rows].sort(order);
+        body.append(...(down ? rows : rows.reverse()));
+      });
+    }, table);
+  });
+
+  // A form that is sent twice by impatience is sent once.
+  each("form[method=post]", (form) => {
+    form.addEventListener("submit", () => {
+      setTimeout(() => each("button", (button) => { button.disabled = true; }, form), 0);
+    });
+  });
+  window.addEventListener("pageshow", () => each("form button", (button) => { button.disabled = false; }));
+})();

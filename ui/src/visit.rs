@@ -1,0 +1,82 @@
+//! One request of somebody who is signed in, as a page sees it: what was asked, what his key allows, and calls in his name.
+
+use crate::answer::Answer;
+use crate::api::{self, Api, Call, Refusal};
+use crate::form::Pairs;
+use crate::rights::Rights;
+use crate::sessions::{self, Notice, Session, Sessions};
+use axum::response::Response;
+use http::Extensions;
+use maud::{Markup, html};
+use serde_json::Value;
+use std::sync::Arc;
+
+/// One request.
+pub struct Visit {
+    pub(crate) api: Api,
+    pub(crate) sessions: Arc<Sessions>,
+    pub(crate) session: Session,
+    /// Of the request: its connection and its id, for the calls that are made for it.
+    pub(crate) of: Extensions,
+    /// What the key allows.
+    pub rights: Rights,
+    /// The parameters behind it.
+    pub query: Pairs,
+    /// What a form sent; empty in a read.
+    pub form: Pairs,
+}
+
+impl Visit {
+    /// Makes a call of REST as the visitor.
+    ///
+    /// # Errors
+    /// What REST refuses it with.
+    pub async fn call(&self, call: Call) -> Result<Value, Refusal> {
+        api::make(&self.api, self.session.key.as_deref(), &self.of, call).await
+    }
+
+    /// The same with its answer as it is, such as a stream.
+    ///
+    /// # Errors
+    /// What REST refuses it with.
+    pub async fn raw(&self, call: Call) -> Result<Response, Refusal> {
+        api::raw(&self.api, self.session.key.as_deref(), &self.of, call).await
+    }
+
+    /// The domain that is meant: of the form, of the address, or the first that the key is for.
+    pub fn domain(&self) -> &str {
+        let named = [self.form.get("domain"), self.query.get("domain")];
+        named.into_iter().find(|name| !name.is_empty()).unwrap_or(self.rights.first_domain())
+    }
+
+    /// The code that is meant: of the form, or of the address.
+    pub fn code(&self) -> &str {
+        let named = [self.form.get("code"), self.query.get("code")];
+        named.into_iter().find(|code| !code.is_empty()).unwrap_or_default()
+    }
+
+    /// What every form carries: the token of the session, and a name that makes a second press of its button the same request.
+    pub fn marks(&self) -> Markup {
+        html! {
+            input type="hidden" name="_token" value=(self.session.token());
+            input type="hidden" name="_once" value=(sessions::once());
+        }
+    }
+
+    /// The name of this sending of a form.
+    pub fn once(&self) -> &str {
+        self.form.get("_once")
+    }
+
+    /// Leads to a page that tells what was done.
+    pub fn done(&self, to: String, text: impl Into<String>) -> Answer {
+        self.sessions.leave(self.session.id, Notice { text: text.into(), bad: false });
+        Answer::SeeOther(to)
+    }
+
+    /// Leads to a page that tells why something was not done.
+    pub fn not_done(&self, to: String, refusal: &Refusal) -> Answer {
+        self.sessions.leave(self.session.id, Notice { text: refusal.detail.clone(), bad: true });
+        Answer::SeeOther(to)
+    }
+}
