@@ -103,6 +103,15 @@ pub struct Listener {
     pub socket: Socket,
 }
 
+#[cfg(test)]
+impl Listener {
+    /// One of a test's own.
+    pub fn own(listener: std::net::TcpListener) -> Self {
+        let address = Address::Tcp(listener.local_addr().expect("it is bound"));
+        Self { address, is_shared: false, given: false, file: None, socket: listener.into() }
+    }
+}
+
 /// All that was asked for with one flag.
 pub struct ListenerSet {
     pub addresses: Vec<Address>,

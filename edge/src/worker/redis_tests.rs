@@ -154,9 +154,7 @@ async fn work(
         most_files: usize::MAX,
         clicks: None,
     });
-    let address = crate::Address::Tcp(listener.local_addr().unwrap());
-    let (socket, file) = (listener.into(), None);
-    let plain = vec![crate::listen::Listener { address, is_shared: false, given: false, file, socket }];
+    let plain = vec![crate::listen::Listener::own(listener)];
     worker.shared.open();
     worker.serve(Listeners { plain, tls: Vec::new(), config: None }).await.unwrap();
 }
