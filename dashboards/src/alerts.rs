@@ -1,11 +1,11 @@
 //! Every alert but those of the objectives, in the order of the runbook.
 
-mod clicks;
-mod control;
-mod edge;
+mod controls;
+mod counting;
+mod edges;
 mod process;
 
 use crate::model::AlertGroup;
 
 /// All of them.
-pub const ALERTS: [AlertGroup; 4] = [edge::ALERTS, control::ALERTS, clicks::ALERTS, process::ALERTS];
+pub const ALERTS: [AlertGroup; 4] = [edges::ALERTS, controls::ALERTS, counting::ALERTS, process::ALERTS];

@@ -1,13 +1,13 @@
 //! Every panel, on three dashboards: whether promises are kept, the edges, control.
 
-mod control;
+mod controls;
 mod edges;
 mod overview;
 
 use crate::model::{Dashboard, Panel, Query, Unit};
 
 /// All of them.
-pub const DASHBOARDS: [Dashboard; 3] = [overview::DASHBOARD, edges::DASHBOARD, control::DASHBOARD];
+pub const DASHBOARDS: [Dashboard; 3] = [overview::DASHBOARD, edges::DASHBOARD, controls::DASHBOARD];
 
 /// One without exemplars.
 const fn panel(title: &'static str, unit: Unit, about: &'static str, queries: &'static [Query]) -> Panel {
