@@ -312,6 +312,7 @@ impl Worker {
 }
 
 /// A question to a tier, under way.
+#[derive(Clone, Copy)]
 pub struct OpenHop {
     /// Its span.
     pub ids: TraceIds,

@@ -49,7 +49,11 @@ fn a_spool_that_cannot_be_written() {
     linked(&control, &dir, &edge);
     watch.is_calm();
     disk.fill().unwrap();
-    visits(&edge, 20_000);
+    // The last page of the file that is written has room for a few hundred bytes.
+    until("the spool to fail", || {
+        visits(&edge, 200);
+        edge.metric("linkr_clicks_spool_failures_total").filter(|failures| *failures > 0.0)
+    });
     watch.expect(&["LinkrClicksSpoolFails"]);
 }
 

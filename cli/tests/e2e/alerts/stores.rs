@@ -89,7 +89,8 @@ fn a_postgres_that_goes_and_one_that_goes_back() {
     drop(server);
     let server = watch.control(on_postgres(&own, &url, &["--auto-fork"]));
     server.ok(&dir, &["link", "create", "https://example.com/z"]);
-    until("it to be scraped", || watch.prometheus.query("max(linkr_control_log_head)"));
+    let histories = format!("linkr_control_histories_total{{instance=\"{}\"}}", server.admin());
+    until("this one to be scraped", || watch.prometheus.query(&histories));
     put_back();
     watch.expect(&["LinkrHistoryBegun"]);
 }
