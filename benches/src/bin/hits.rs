@@ -35,12 +35,17 @@ fn main() {
     let numbers = (0..HITS).map(|number| number * (LINKS / HITS));
     let heads: Vec<_> = numbers.clone().map(head).collect();
     let noting = std::env::args().nth(2).is_some_and(|how| how == "noting");
-    let (more, usual): (Option<fn(u32) -> link::Key>, fn() -> Answerer) = match kind.as_str() {
-        "letters" => (Some(key_with_letter), Answerer::default),
-        "lenient" | "folded" | "slashed" => (Some(lenient_key), Answerer::lenient),
-        _ => (None, Answerer::default),
+    let more: Option<fn(u32) -> link::Key> = match kind.as_str() {
+        "letters" => Some(key_with_letter),
+        "lenient" | "folded" | "slashed" => Some(lenient_key),
+        _ => None,
     };
-    let (set, mut asking) = (set(LINKS), if noting { Answerer::noting() } else { usual() });
+    let mut asking = match kind.as_str() {
+        _ if noting => Answerer::noting(),
+        "lenient" | "folded" | "slashed" => Answerer::lenient(),
+        _ => Answerer::default(),
+    };
+    let set = set(LINKS);
     for (number, key) in numbers.filter_map(|number| Some((number, more?(number)))) {
         set.apply(key.as_bytes(), u64::from(LINKS + 1 + number), Some(&link(number)));
     }

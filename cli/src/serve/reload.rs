@@ -1,17 +1,15 @@
 //! `systemctl reload`: systemd waits for the end of what `ExecReload=` runs, and a process that takes over has to stay. So the
 //! one that systemd runs starts that one in the background, and ends once it serves.
 
-use super::supervisor;
+use super::supervisor::{self, WAITED_FOR};
 use crate::fault::CommandFault;
-use std::io::{Read, Write};
-use std::os::fd::{AsFd, OwnedFd};
+use std::io::Read;
+use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::process::Command;
 
 /// The number of the main process: systemd sets it in whatever else it runs for a unit.
 const MAIN: &str = "MAINPID";
-/// Set in the process that takes over: its standard input leads to the one that waits for it.
-const WAITED_FOR: &str = "UPGRADE_WAITED_FOR";
 /// Only the main process of a unit is told how often it has to say that it lives.
 const WATCHDOG: &str = "WATCHDOG_USEC";
 
@@ -48,13 +46,4 @@ fn watchdog_of(main: &str) -> Option<String> {
     let all = std::fs::read(format!("/proc/{main}/environ")).ok()?;
     let mut all = all.split(|byte| *byte == 0).filter_map(|pair| std::str::from_utf8(pair).ok());
     all.find_map(|pair| Some(pair.strip_prefix(WATCHDOG)?.strip_prefix('=')?.to_owned()))
-}
-
-/// Tells the process that waits for this one, if any, that it serves.
-pub fn taken_over() {
-    if std::env::var_os(WAITED_FOR).is_some()
-        && let Ok(told) = std::io::stdin().as_fd().try_clone_to_owned()
-    {
-        let _ = UnixStream::from(told).write_all(b"1"); // whoever waited may have been ended meanwhile
-    }
 }

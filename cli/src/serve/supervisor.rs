@@ -1,9 +1,11 @@
 //! What systemd is told of a server (`sd_notify`): that it is ready, how it stands, that it ends, and that it lives for as long
 //! as its threads turn. Without a `NOTIFY_SOCKET` nobody is told anything.
 
-use super::reload;
 use exposition::Health;
 use sd_notify::NotifyState;
+use std::io::Write;
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -14,6 +16,8 @@ const STARTING: Duration = Duration::from_millis(20);
 const SERVING: Duration = Duration::from_millis(500);
 /// The service manager is told that this process lives so often in the time that it waits for that.
 const PINGS: u32 = 4;
+/// Set in a process that takes over and is waited for: its standard input leads to the one that waits.
+pub const WAITED_FOR: &str = "UPGRADE_WAITED_FOR";
 
 /// This process is about to take the place of the one that runs.
 pub fn hand_over_begins() {
@@ -85,7 +89,7 @@ impl Supervised {
         let status = standing.first().unwrap_or("serves").to_owned();
         if standing.is_good() && !self.ready {
             self.ready = true;
-            reload::taken_over();
+            taken_over();
             // The process number, too: it may have taken the place of another.
             tell(&[
                 NotifyState::MainPid(std::process::id()),
@@ -96,6 +100,15 @@ impl Supervised {
             tell(&[NotifyState::Status(&status)]);
         }
         self.status = status;
+    }
+}
+
+/// Tells the process that waits for this one, if any, that it serves.
+fn taken_over() {
+    if std::env::var_os(WAITED_FOR).is_some()
+        && let Ok(told) = std::io::stdin().as_fd().try_clone_to_owned()
+    {
+        let _ = UnixStream::from(told).write_all(b"1"); // whoever waited may have been ended meanwhile
     }
 }
 

@@ -176,11 +176,10 @@ fn a_worker_that_was_stopped_says_so() {
     assert_eq!(client.answer(false).unwrap().unwrap().status, 404);
     let late = until("a late turn", || {
         assert_eq!(edge.get("/next").status, 404);
-        let found = slow(&edge, &own, &[]).into_iter().find(|trace| {
+        slow(&edge, &own, &[]).into_iter().find(|trace| {
             let before = trace["before"].as_array().unwrap();
             before.iter().any(|event| event["what"] == "worker_late" && event["us"].as_u64() >= Some(100_000))
-        });
-        found
+        })
     });
     let id = late["trace_id"].as_str().unwrap();
     until("it to be sent with what came before", || {

@@ -200,6 +200,18 @@ pub fn read_file(path: &Path, offset: u64, last: bool) -> io::Result<FilePart> {
     }
 }
 
+/// The name of a spool's file.
+pub fn name(spool: u64, number: u32) -> PathBuf {
+    format!("spool-{spool:016x}-{number:08}").into()
+}
+
+/// The spool and the number of the file of this name; `None`: it is none of a spool.
+pub fn parse_name(name: &str) -> Option<(u64, u32)> {
+    let (spool, number) = name.strip_prefix("spool-")?.split_once('-')?;
+    let parsed = (u64::from_str_radix(spool, 16).ok()?, number.parse().ok()?);
+    (self::name(parsed.0, parsed.1).to_str() == Some(name)).then_some(parsed)
+}
+
 /// A disk that does not give all of a file, for tests.
 #[cfg(test)]
 pub mod bad_sectors {
@@ -220,16 +232,4 @@ pub mod bad_sectors {
         bytes.truncate(from.saturating_sub(offset) as usize);
         Err(io::Error::from_raw_os_error(libc::EIO))
     }
-}
-
-/// The name of a spool's file.
-pub fn name(spool: u64, number: u32) -> PathBuf {
-    format!("spool-{spool:016x}-{number:08}").into()
-}
-
-/// The spool and the number of the file of this name; `None`: it is none of a spool.
-pub fn parse_name(name: &str) -> Option<(u64, u32)> {
-    let (spool, number) = name.strip_prefix("spool-")?.split_once('-')?;
-    let parsed = (u64::from_str_radix(spool, 16).ok()?, number.parse().ok()?);
-    (self::name(parsed.0, parsed.1).to_str() == Some(name)).then_some(parsed)
 }

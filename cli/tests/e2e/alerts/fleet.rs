@@ -55,7 +55,9 @@ impl Fleet {
     }
 
     fn visited(&self) -> Vec<Visitors> {
-        let path = |n: usize| if n % 20 == 0 { format!("/none{n}") } else { format!("/c{}", n * 7 % LINKS) };
+        let path = |n: usize| {
+            if n.is_multiple_of(20) { format!("/none{n}") } else { format!("/c{}", n * 7 % LINKS) }
+        };
         self.edges.iter().map(|edge| Visitors::of(edge, path)).collect()
     }
 }

@@ -66,7 +66,7 @@ fn standing(form: &str) -> Vec<(String, String)> {
                 }
             }
             "textarea" => {
-                fields.push((of("name").unwrap(), unescaped(behind.strip_prefix('\n').unwrap_or(behind))))
+                fields.push((of("name").unwrap(), unescaped(behind.strip_prefix('\n').unwrap_or(behind))));
             }
             "select" => fields.push((of("name").unwrap(), String::from("\0"))),
             // The one that is selected, or the first.
