@@ -23,6 +23,9 @@
   each("[data-copy]", (button) => {
     button.hidden = false;
     const word = button.textContent;
+    const name = button.getAttribute("aria-label");
+    // Its name begins with the word that is seen.
+    const say = (now) => { button.textContent = now; button.setAttribute("aria-label", name.replace(word, now)); };
     button.addEventListener("click", async () => {
       let done = true;
       try {
@@ -37,8 +40,8 @@
         field.remove();
         button.focus();
       }
-      button.textContent = done ? "Copied" : "Not copied";
-      setTimeout(() => { button.textContent = word; }, 2000);
+      say(done ? "Copied" : "Not copied");
+      setTimeout(() => say(word), 2000);
     });
   });
 
