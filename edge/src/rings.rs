@@ -435,7 +435,8 @@ mod tests {
         let sealed = old.key().seal("192.0.2.7".parse().unwrap()).unwrap();
         assert_eq!(heir.address(sealed), old.address(sealed));
         assert!(old.own().iter().all(|ring| ring.id() != heir.own()[0].id()), "it has a ring of its own");
-        let [_, ring, idle] = &heir.all()[..] else { panic!() };
+        let rings = heir.all();
+        let [_, ring, idle] = &rings[..] else { panic!() };
         assert_eq!((ring.id(), ring.start()), (old.own()[0].id(), 0));
         assert!(!ring.is_left() && !idle.is_left(), "the old one lives");
         let mut reader = RingReader::new(ring.ring());
@@ -460,7 +461,7 @@ mod tests {
         assert_eq!((heir.all().len(), numbers(&dir).unwrap().len()), (1, 1));
         // The lock of the folder was passed on, too.
         assert!(Rings::open(&dir, 1).is_err());
-        drop(heir);
+        drop((heir, rings));
         assert_eq!(Rings::open(&dir, 1).unwrap().all().len(), 1);
         fs::remove_dir_all(&dir).unwrap();
     }
