@@ -32,7 +32,7 @@ fn instructions(function: &str, kind: &[&str]) -> Option<u64> {
     Some(count / HITS)
 }
 
-/// What a hit took when this was written (491 and 1,422; with its click noted 651, 1,870 and 2,354), and a twentieth for another
+/// The instructions that a hit may take: those that it took when this was written (491 and 1,422; with its click noted 651, 1,870 and 2,354), and a twentieth for another
 /// compiler. What a click is meant to cost, 650 and 1,850 in all, is not quite reached: see docs/perf.md. On a machine without AVX2
 /// a browser's head takes longer, and this says so.
 const MOST: [(&[&str], u64); 5] = [
@@ -51,7 +51,7 @@ fn a_hit_takes_no_more_instructions_than_it_did() {
     }
 }
 
-/// What is kept of each turn for traces: its place in the ring, and whether somebody has to look at it.
+/// The end of a turn notes the turn in the worker's ring and decides whether its trace may be kept.
 #[test]
 fn the_end_of_a_turn_takes_twelve_instructions() {
     let Some(count) = instructions("hits::turn_ends", &["turn"]) else { return };

@@ -136,7 +136,6 @@ pub enum Command {
 pub enum FeedCommand {
     /// Each edge, how far it has come and whether it is blind; the log, and every history of it
     Status {
-        /// Which server.
         #[command(flatten)]
         api: Api,
     },
@@ -144,7 +143,6 @@ pub enum FeedCommand {
     Forget {
         /// The edge's name.
         name: String,
-        /// Which server.
         #[command(flatten)]
         api: Api,
     },

@@ -14,6 +14,7 @@ mod families;
 mod files;
 mod handshakes;
 mod health;
+mod hex;
 mod histogram;
 mod host;
 mod listen;
@@ -33,13 +34,14 @@ pub use families::{Collector, Encoder, Families, Labels, Registry};
 pub use files::file_limit;
 pub use handshakes::{begin_no_handshake, hear_again};
 pub use health::{Findings, Health, HealthFuture};
+pub use hex::{Hex, unhex};
 pub use histogram::{Exemplar, Histogram};
 pub use host::{is_local, one_host};
 pub use listen::cannot_listen;
 pub use networks::Network;
 pub use places::{Place, Places, network};
 pub use start_fault::StartFault;
-pub use trace_context::{Hex, TraceContext, trace_state};
+pub use trace_context::{TraceContext, trace_state};
 
 /// A representation of `/metrics`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

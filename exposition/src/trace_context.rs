@@ -1,5 +1,6 @@
 //! Which trace a request belongs to, as it says itself: W3C Trace Context, level 1. Whose word counts is asked elsewhere.
 
+use super::hex::Hex;
 use std::fmt::{self, Display};
 
 /// What `traceparent` says.
@@ -48,16 +49,6 @@ impl Display for TraceContext {
 pub fn trace_state(text: &[u8]) -> Option<&str> {
     let good = (1..=STATE_BYTES).contains(&text.len()) && text.iter().all(|b| (b' '..=b'~').contains(b));
     std::str::from_utf8(text).ok().filter(|_| good)
-}
-
-/// Bytes, as lower-case digits.
-#[derive(Clone, Copy, Debug)]
-pub struct Hex<'a>(pub &'a [u8]);
-
-impl Display for Hex<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
-    }
 }
 
 /// Lower-case digits, two for each byte.

@@ -1,6 +1,7 @@
 //! Who is signed in: sessions with an end, the token of their forms, and addresses that sign in once. In memory alone: a
 //! restart ends them all. What a key allows is not known here.
 
+use exposition::{Hex, unhex};
 use sha2::{Digest, Sha256};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -78,12 +79,12 @@ impl Session {
     /// The token as a form carries it: other bytes on each page, so that a compressed answer says nothing of it.
     pub fn token(&self) -> String {
         let pad = random();
-        hex(&pad) + &hex(&xor(&self.token, &pad))
+        format!("{}{}", Hex(&pad), Hex(&xor(&self.token, &pad)))
     }
 
     /// Whether a form carries it.
     pub fn knows(&self, token: &str) -> bool {
-        let halves = token.split_at_checked(64).and_then(|(pad, rest)| Some((unhex(pad)?, unhex(rest)?)));
+        let halves = token.split_at_checked(64).and_then(|(pad, rest)| Some((hash_of(pad)?, hash_of(rest)?)));
         // Hashes are compared: how far a guess was right takes no time.
         halves.is_some_and(|(pad, rest)| hash(&xor(&pad, &rest)) == hash(&self.token))
     }
@@ -96,7 +97,7 @@ impl Sessions {
 
     /// Begins one: the session, and what the cookie holds.
     pub fn begin(&self, key: Option<Arc<str>>, now: Instant) -> (Session, String) {
-        let cookie = hex(&random());
+        let cookie = Hex(&random()).to_string();
         let session = Session { id: SessionId(hash(cookie.as_bytes())), key, token: random() };
         let mut table = self.table();
         table.sessions.retain(|_, entry| entry.lives(now));
@@ -151,7 +152,7 @@ impl Sessions {
     }
 
     fn ticket(&self, key: &str, now: Instant) -> String {
-        let text = hex(&random());
+        let text = Hex(&random()).to_string();
         let mut table = self.table();
         table.tickets.retain(|_, ticket| now.duration_since(ticket.made) < TICKET);
         if table.tickets.len() < MOST {
@@ -182,7 +183,7 @@ fn random() -> Hash {
 
 /// A name for one sending of a form: a second press of the same button is the same request.
 pub fn once() -> String {
-    hex(&random()[..12])
+    Hex(&random()[..12]).to_string()
 }
 
 fn hash(bytes: &[u8]) -> Hash {
@@ -193,16 +194,8 @@ fn xor(one: &Hash, other: &Hash) -> Hash {
     std::array::from_fn(|at| one[at] ^ other[at])
 }
 
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-fn unhex(text: &str) -> Option<Hash> {
-    let digits: Option<Vec<u8>> =
-        text.chars().map(|digit| digit.to_digit(16).map(|value| value as u8)).collect();
-    let bytes: Vec<u8> =
-        digits?.chunks(2).map(|pair| pair.iter().fold(0, |byte, digit| (byte << 4) | digit)).collect();
-    bytes.try_into().ok()
+fn hash_of(digits: &str) -> Option<Hash> {
+    unhex(digits)?.try_into().ok()
 }
 
 #[cfg(test)]

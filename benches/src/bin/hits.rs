@@ -53,7 +53,7 @@ fn main() {
     assert_eq!(asking.lost().unwrap_or(0), 0, "each was noted");
 }
 
-/// What a worker does for traces behind each turn.
+/// The entry that a worker makes in its ring of turns, for traces, when a turn ends.
 #[inline(never)]
 fn turn_ends(turns: &mut Turns<u64>, at: u64) -> bool {
     turns.end(at, at, TurnMarks::of(Outcome::Redirect))

@@ -72,7 +72,6 @@ pub struct Clicks {
     /// Clicks of these kinds, separated by commas; all is every kind [default: human; with --by kind, --watch and --export: all]
     #[arg(long = "kind", value_name = "KIND", value_delimiter = ',', value_parser = kinds())]
     pub kinds: Vec<String>,
-    /// Which of them.
     #[command(flatten)]
     pub filters: ClickFilters,
     /// Shows each click as it happens, until it is stopped
@@ -99,12 +98,12 @@ pub struct Clicks {
     /// Shows which codes without a link were asked for: which printed link is broken?
     #[arg(long, conflicts_with_all = ["watch", "export", "delete", "by", "zone", "kinds", "code"])]
     pub unknown: bool,
-    /// Which server.
     #[command(flatten)]
     pub server: ClickServer,
 }
 
-/// Which clicks are counted, beside their kinds: those that have one of the values of each flag. `-` is what is not known.
+/// The flags that choose which clicks are counted, beside `--kind`: a click has one of the values of each flag. `-` is a value
+/// that is not known.
 #[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
 pub struct ClickFilters {
     /// Counts the clicks of those links of the domain that have this tag now
@@ -130,7 +129,7 @@ pub struct ClickFilters {
     pub languages: Vec<String>,
 }
 
-/// What counts nothing.
+/// The flags of `linkr clicks` that count no clicks, so that filters mean nothing to them.
 const UNCOUNTED: [&str; 4] = ["watch", "export", "delete", "unknown"];
 
 impl Clicks {

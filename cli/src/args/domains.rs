@@ -32,7 +32,6 @@ pub enum DomainCommand {
         /// The host name; `-` is the default domain
         #[arg(value_parser = domain)]
         name: String,
-        /// Which server.
         #[command(flatten)]
         api: Api,
     },
@@ -74,7 +73,6 @@ pub enum DomainCommand {
     },
     /// Lists all domains
     List {
-        /// Which server.
         #[command(flatten)]
         api: Api,
     },
@@ -131,7 +129,6 @@ pub struct DomainWrite {
     /// When it is done
     #[arg(long, default_value = "durable", value_name = "WHEN")]
     pub ack: Ack,
-    /// Which server.
     #[command(flatten)]
     pub api: Api,
 }

@@ -86,7 +86,6 @@ pub struct Import {
     /// Replace links that differ, instead of rejecting the row
     #[arg(long)]
     pub update: bool,
-    /// Which server.
     #[command(flatten)]
     pub server: Server,
 }
@@ -103,7 +102,6 @@ pub struct Export {
     /// Deleted links too
     #[arg(long)]
     pub show_deleted: bool,
-    /// Which server.
     #[command(flatten)]
     pub server: Server,
 }

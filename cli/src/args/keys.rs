@@ -38,7 +38,6 @@ pub enum KeysCommand {
         /// 90d (units: s, m for minutes, h, d, w) [default: never]
         #[arg(long, value_name = "TIME", value_parser = moment)]
         expire_time: Option<FlagTime>,
-        /// Which server.
         #[command(flatten)]
         api: Api,
     },
@@ -47,7 +46,6 @@ pub enum KeysCommand {
         /// Revoked ones, too
         #[arg(long)]
         show_revoked: bool,
-        /// Which server.
         #[command(flatten)]
         api: Api,
     },
@@ -58,7 +56,6 @@ pub enum KeysCommand {
         /// From when on the second is refused, as in 'keys create' [default: never]
         #[arg(long, value_name = "TIME", value_parser = moment)]
         expire_time: Option<FlagTime>,
-        /// Which server.
         #[command(flatten)]
         api: Api,
     },
@@ -66,7 +63,6 @@ pub enum KeysCommand {
     Revoke {
         /// Its id; edge:NAME for certificates of this name
         id: String,
-        /// Which server.
         #[command(flatten)]
         api: Api,
     },
@@ -80,7 +76,6 @@ pub enum KeysCommand {
         /// Goes on behind an earlier page
         #[arg(long, value_name = "TOKEN")]
         page_token: Option<String>,
-        /// Which server.
         #[command(flatten)]
         api: Api,
     },

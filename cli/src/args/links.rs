@@ -42,7 +42,6 @@ pub enum LinkCommand {
         /// When it is done
         #[arg(long, default_value = "durable", value_name = "WHEN")]
         ack: Ack,
-        /// Which server.
         #[command(flatten)]
         server: Server,
     },
@@ -51,7 +50,6 @@ pub enum LinkCommand {
         /// The code, or a whole address
         #[arg(value_parser = named)]
         code: AddressedCode,
-        /// Which server.
         #[command(flatten)]
         server: Server,
     },
@@ -60,7 +58,6 @@ pub enum LinkCommand {
         /// Its code, or its whole address
         #[arg(value_parser = named)]
         code: AddressedCode,
-        /// Which server.
         #[command(flatten)]
         server: Server,
     },
@@ -82,7 +79,6 @@ pub enum LinkCommand {
         /// Goes on behind an earlier page
         #[arg(long, value_name = "TOKEN")]
         page_token: Option<String>,
-        /// Which server.
         #[command(flatten)]
         server: Server,
     },
@@ -94,7 +90,6 @@ pub enum LinkCommand {
         /// Write the picture into this file instead
         #[arg(long, value_name = "FILE")]
         svg: Option<PathBuf>,
-        /// Which server.
         #[command(flatten)]
         server: Server,
     },
@@ -107,7 +102,6 @@ pub enum LinkCommand {
         /// Behind this one: of a change that was shown, or of any answer [default: from now on]
         #[arg(long, value_name = "REVISION")]
         revision: Option<String>,
-        /// Which server.
         #[command(flatten)]
         server: Server,
     },
@@ -119,7 +113,6 @@ pub enum LinkCommand {
         /// Deleted links too
         #[arg(long)]
         show_deleted: bool,
-        /// Which server.
         #[command(flatten)]
         server: Server,
     },
@@ -144,7 +137,6 @@ pub enum LinkCommand {
         /// Deleted links too
         #[arg(long)]
         show_deleted: bool,
-        /// Which server.
         #[command(flatten)]
         server: Server,
     },
@@ -179,7 +171,6 @@ pub struct ExistingLink {
     /// When it is done
     #[arg(long, default_value = "durable", value_name = "WHEN")]
     pub ack: Ack,
-    /// Which server.
     #[command(flatten)]
     pub server: Server,
 }

@@ -11,7 +11,6 @@ pub enum TagCommand {
         /// Only tags that begin with it
         #[arg(long, default_value = "", hide_default_value = true)]
         prefix: String,
-        /// Which server.
         #[command(flatten)]
         server: Server,
     },
@@ -22,7 +21,6 @@ pub enum TagCommand {
         tag: String,
         /// The tag that they are to have instead
         new_tag: String,
-        /// Which server.
         #[command(flatten)]
         server: Server,
     },
@@ -31,7 +29,6 @@ pub enum TagCommand {
         /// The tags that links have, and behind them the one that they are to have instead
         #[arg(num_args = 2.., required = true, value_names = ["FROM", "INTO"])]
         tags: Vec<String>,
-        /// Which server.
         #[command(flatten)]
         server: Server,
     },

@@ -20,7 +20,6 @@ pub enum TargetCommand {
         /// Only checks the host, and counts the links that lead there
         #[arg(long)]
         validate_only: bool,
-        /// Which server.
         #[command(flatten)]
         api: Api,
     },
@@ -28,13 +27,11 @@ pub enum TargetCommand {
     Unblock {
         /// The host that was blocked
         host: String,
-        /// Which server.
         #[command(flatten)]
         api: Api,
     },
     /// Lists the hosts that are blocked
     List {
-        /// Which server.
         #[command(flatten)]
         api: Api,
     },

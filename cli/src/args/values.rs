@@ -92,7 +92,7 @@ pub fn control_url(text: &str) -> Result<String, String> {
     bare_url(text.to_owned()).map_err(|why| format!("{why}: an address of control is http://host:port"))
 }
 
-/// As the exporter of traces takes it.
+/// The address of a receiver of traces (`--otlp`).
 pub fn receiver_url(text: &str) -> Result<String, String> {
     bare_url(text.to_owned()).map_err(|why| {
         format!("{why}: a receiver of OTLP over gRPC is http://host:4317 or https://host:4317")

@@ -188,7 +188,7 @@ impl Question {
     }
 }
 
-/// Whether somebody at a terminal means it.
+/// Asks at the terminal whether the clicks of a whole domain may be deleted; the answer.
 fn agreed(domain: &str, mut answer: impl BufRead) -> Result<bool, CommandFault> {
     out::note(&format!(
         "this deletes the clicks of every link of the domain {domain} for good: type yes and press Enter to go on, or anything else \

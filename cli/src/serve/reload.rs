@@ -41,7 +41,7 @@ fn start(main: &str) -> Result<(), CommandFault> {
     )))
 }
 
-/// As the main process was told it.
+/// `WATCHDOG_USEC` as systemd gave it to the main process, from that one's environment.
 fn watchdog_of(main: &str) -> Option<String> {
     let all = std::fs::read(format!("/proc/{main}/environ")).ok()?;
     let mut all = all.split(|byte| *byte == 0).filter_map(|pair| std::str::from_utf8(pair).ok());

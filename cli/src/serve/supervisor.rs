@@ -1,4 +1,4 @@
-//! What systemd is told of a server (`sd_notify`): that it is ready, how it stands, that it ends, and that it lives for as long
+//! Tells systemd of a server (`sd_notify`): that it is ready, how it stands, that it ends, and that it lives for as long
 //! as its threads turn. Without a `NOTIFY_SOCKET` nobody is told anything.
 
 use exposition::Health;
@@ -45,7 +45,7 @@ pub fn supervise(health: Arc<dyn Health>) -> Supervision {
     Supervision(asked.then(run))
 }
 
-/// What tells how a server stands.
+/// The task that tells systemd how a server stands, until it is ended.
 pub struct Supervision(Option<JoinHandle<()>>);
 
 impl Supervision {
@@ -57,7 +57,7 @@ impl Supervision {
 
 struct Supervised {
     health: Arc<dyn Health>,
-    /// As was told.
+    /// Its state as systemd was last told it.
     ready: bool,
     hangs: bool,
     status: String,

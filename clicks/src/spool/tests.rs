@@ -289,21 +289,8 @@ fn what_is_damaged_has_to_be_told_under_its_numbers() {
     world.begin_file();
     world.record(10, 0);
     // The file in the middle cannot be read.
-    let (one, other) = (world.disk.files[&1].clone(), world.disk.files[&3].clone());
-    let mut back: Option<Spool> = None;
-    for (file, bytes) in [(1, one), (3, other)] {
-        let mut offset = 0;
-        while let Ok(Some(frame)) = read(&bytes[offset..]) {
-            if let Frame::Begin(begin) = &frame.frame {
-                back.get_or_insert_with(|| Spool::restored(begin));
-            }
-            let from = FilePlace { file, offset: offset as u64 };
-            offset += frame.bytes;
-            back.as_mut().unwrap().replay(frame.frame, from, frame.bytes as u64);
-        }
-    }
-    let mut back = back.unwrap();
-    back.replayed();
+    world.disk.files.remove(&2);
+    let mut back = replayed(&world.disk, None);
     let range = back.plan_repair().unwrap();
     assert_eq!((range.first_no, range.last_no), (11, 20));
     let mut head = ChunkHead { first_no: 11, last_no: 20, ..ChunkHead::default() };

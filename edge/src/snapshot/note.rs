@@ -5,6 +5,7 @@
 //! machine. A group of records is noted as a whole, two writes of a microsecond or so; only records of the group in
 //! which a process ended are noted one by one the next time.
 
+use exposition::{Hex, unhex};
 use link::Seq;
 use std::fmt::Write as _;
 use std::fs::{File, TryLockError};
@@ -239,14 +240,14 @@ impl NoteContent {
                     let _ = writeln!(text, "{word} changes {first} {last}");
                 }
                 Some(Group::Keys(first, last)) => {
-                    let _ = writeln!(text, "{word} keys {} {}", hex(first), hex(last));
+                    let _ = writeln!(text, "{word} keys {} {}", Hex(first), Hex(last));
                 }
                 None => {}
             }
         }
         let records = self.record.iter().map(|record| ("record", record));
         for (word, record) in records.chain(self.aside.iter().map(|record| ("aside", record))) {
-            let _ = writeln!(text, "{word} {} {} {:08x}", record.seq, hex(&record.key), record.sum);
+            let _ = writeln!(text, "{word} {} {} {:08x}", record.seq, Hex(&record.key), record.sum);
         }
         text
     }
@@ -261,14 +262,14 @@ impl NoteContent {
                 [word @ ("now" | "suspect"), kind, first, last] => {
                     let group = match kind {
                         "changes" => Group::Changes(first.parse().ok()?, last.parse().ok()?),
-                        "keys" => Group::Keys(unhex(first)?, unhex(last)?),
+                        "keys" => Group::Keys(unhex(first)?.into(), unhex(last)?.into()),
                         _ => return None,
                     };
                     *if word == "now" { &mut lines.now } else { &mut lines.suspect } = Some(group);
                 }
                 [word @ ("record" | "aside"), seq, key, sum] => {
                     let sum = u32::from_str_radix(sum, 16).ok()?;
-                    let record = NotedRecord { seq: seq.parse().ok()?, key: unhex(key)?, sum };
+                    let record = NotedRecord { seq: seq.parse().ok()?, key: unhex(key)?.into(), sum };
                     if word == "record" { lines.record = Some(record) } else { lines.aside.push(record) }
                 }
                 _ => return None,
@@ -276,18 +277,6 @@ impl NoteContent {
         }
         Some(lines)
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
-}
-
-fn unhex(text: &str) -> Option<Box<[u8]>> {
-    let digit = |byte: u8| char::from(byte).to_digit(16).map(|digit| digit as u8);
-    text.as_bytes().chunks(2).map(|pair| Some(digit(pair[0])? << 4 | digit(*pair.get(1)?)?)).collect()
 }
 
 #[cfg(test)]

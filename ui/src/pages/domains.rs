@@ -29,21 +29,13 @@ const FIELDS: [Field; 11] = [
         "query",
         "The visitor's query, where a new link does not say",
         "",
-        Kind::Choice(&[
-            ("drop", "is dropped"),
-            ("append", "is put behind the target's own"),
-            ("override", "replaces the same names of the target"),
-        ]),
+        Kind::Choice(&[fields::DROPPED, fields::APPENDED, fields::OVERRIDING]),
     ),
     field(
         "class",
         "When an edge cannot know whether it is current",
         "",
-        Kind::Choice(&[
-            ("", "as usual: it redirects on"),
-            ("normal", "it redirects on"),
-            ("strict", "it refuses until it knows"),
-        ]),
+        Kind::Choice(&[("", "as usual: it redirects on"), fields::NORMAL, fields::STRICT]),
     ),
     field(
         "stats",

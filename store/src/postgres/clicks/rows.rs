@@ -60,6 +60,18 @@ fn between(table: Table) -> String {
     )
 }
 
+/// The rows of some subjects in one month, from one quarter on and before another, by [`of_subjects`].
+const OF_SUBJECTS: &str = "month = $1 AND subject = ANY($2) AND start >= $3 AND start < $4";
+
+fn of_subjects<'a>(month: &'a i64, subjects: &'a &[i64], quarters: &'a Range<i64>) -> [Param<'a>; 4] {
+    [
+        (month, Type::INT8),
+        (subjects, Type::INT8_ARRAY),
+        (&quarters.start, Type::INT8),
+        (&quarters.end, Type::INT8),
+    ]
+}
+
 fn key(table: Table, row: &Row) -> Result<CellKey, TryFault> {
     let mut key = [0; 3];
     for (at, part) in key.iter_mut().enumerate().take(table.columns().len()) {
@@ -188,16 +200,10 @@ impl ClickRows for Rows<'_, '_> {
         }
         let sql = format!(
             "SELECT month, subject, start, value FROM click_{} \
-             WHERE month = $1 AND subject = ANY($2) AND start >= $3 AND start < $4 ORDER BY subject, start",
+             WHERE {OF_SUBJECTS} ORDER BY subject, start",
             table.name()
         );
-        let params = [
-            (&month as _, Type::INT8),
-            (&subjects as _, Type::INT8_ARRAY),
-            (&quarters.start as _, Type::INT8),
-            (&quarters.end as _, Type::INT8),
-        ];
-        let rows = self.0.rows(&sql, &params).await?;
+        let rows = self.0.rows(&sql, &of_subjects(&month, &subjects, &quarters)).await?;
         rows.iter().map(|row| Ok(Cell { key: key(table, row)?, value: get(row, 3)? })).collect()
     }
 
@@ -208,17 +214,8 @@ impl ClickRows for Rows<'_, '_> {
         subjects: &[i64],
         quarters: Range<i64>,
     ) -> Result<(), TryFault> {
-        let sql = format!(
-            "DELETE FROM click_{} WHERE month = $1 AND subject = ANY($2) AND start >= $3 AND start < $4",
-            table.name()
-        );
-        let params = [
-            (&month as _, Type::INT8),
-            (&subjects as _, Type::INT8_ARRAY),
-            (&quarters.start as _, Type::INT8),
-            (&quarters.end as _, Type::INT8),
-        ];
-        self.0.rows(&sql, &params).await.map(drop)
+        let sql = format!("DELETE FROM click_{} WHERE {OF_SUBJECTS}", table.name());
+        self.0.rows(&sql, &of_subjects(&month, &subjects, &quarters)).await.map(drop)
     }
 
     async fn remove_keys(&self, table: Table, keys: &[CellKey]) -> Result<(), TryFault> {
