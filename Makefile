@@ -48,7 +48,7 @@ trials:
 # Two edges, each restarted ten times behind a real HAProxy and a real nginx: no request may fail.
 .PHONY: restarts
 restarts:
-	LINKR_LONG=1 cargo test --locked --package cli --test e2e rolling -- --nocapture
+	LINKR_LONG=1 cargo test --locked --package cli --test e2e accurate::a_roll -- --nocapture
 
 # The protocol of propagation on one thread from one seed (docs/propagation.md): make sim SEED=… STEPS=…; SEEDS=100000
 # for as many from there on. ARGS go to linkr-sim.

@@ -1,5 +1,7 @@
 //! The real binary in real processes: what people and machines see of linkr, from the outside.
 
+#[path = "e2e/accurate.rs"]
+mod accurate;
 #[path = "e2e/acknowledged.rs"]
 mod acknowledged;
 #[path = "e2e/alerts.rs"]

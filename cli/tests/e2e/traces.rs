@@ -123,9 +123,7 @@ fn a_write_shows_its_wait_for_the_writer_and_its_commit() {
     until("the count", || (kept("asked")? + kept("slow")? >= 1.0).then_some(()));
 }
 
-#[test]
-fn what_a_stalled_control_makes_slow_is_kept_with_its_cause() {
-    let _turn = alone();
+pub fn what_a_stalled_control_makes_slow_is_kept_with_its_cause() {
     let (dir, own) = (Dir::new(), Dir::new());
     let receiver = Receiver::start();
     let control = control(&dir, receiver.url());
@@ -156,9 +154,7 @@ fn what_a_stalled_control_makes_slow_is_kept_with_its_cause() {
     assert!(shown.contains("/unheard-of") && shown.contains("asked control: silent after"), "{shown}");
 }
 
-#[test]
-fn a_worker_that_was_stopped_says_so() {
-    let _turn = alone();
+pub fn a_worker_that_was_stopped_says_so() {
     let (dir, own) = (Dir::new(), Dir::new());
     let receiver = Receiver::start();
     let control = control(&dir, receiver.url());

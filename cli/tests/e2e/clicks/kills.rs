@@ -11,9 +11,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 const VISITORS: usize = 4;
 
-/// `LINKR_LONG=1` kills ten times as often.
+/// `LINKR_LONG=1` kills twenty times as often.
 fn kills() -> usize {
-    if std::env::var_os("LINKR_LONG").is_some() { 200 } else { 20 }
+    if std::env::var_os("LINKR_LONG").is_some() { 200 } else { 10 }
 }
 
 /// Both halves, which come back where they were.
