@@ -18,8 +18,8 @@ use store::model::{Author, DomainRow, KeyRow, PoolCounts, Row, StoreFault, Store
 use store::port::blocks::{BlockRows, HostIndexPlace, HostLinks};
 use store::port::clicks::{
     AppendOutcome, Appended, ClickAnswer, ClickDeletion, ClickQuestion, ClickStore, DAY_KEY, EdgeUntil,
-    FoldReport, LossRow, RawPage, RawQuestion, TopAnswer, TopQuestion, UnknownCodes, UnknownQuestion,
-    is_too_much,
+    FoldReport, LossRow, RawPage, RawQuestion, Reclassified, TopAnswer, TopQuestion, UnknownCodes,
+    UnknownQuestion, is_too_much,
 };
 use store::port::domains::{DomainCommitReport, DomainRows};
 use store::port::{
@@ -474,6 +474,10 @@ impl ClickStore for WatchedStore {
 
     fn delete_clicks(&self, deletion: &ClickDeletion, now: i64) -> Result<u64, StoreFault> {
         self.of_clicks(CallEffect::Write, "clicks_delete", |clicks| clicks.delete_clicks(deletion, now))
+    }
+
+    fn reclassify(&self, agents: &Agents, place: u64, now: i64) -> Result<Reclassified, StoreFault> {
+        self.of_clicks(CallEffect::Write, "clicks_reclassify", |clicks| clicks.reclassify(agents, place, now))
     }
 
     fn day_key(&self, day: u32, fresh: [u8; DAY_KEY], now: i64) -> Result<[u8; DAY_KEY], StoreFault> {

@@ -229,6 +229,7 @@ pub fn base(call: &str) -> Base {
             let code = "own".to_owned();
             one(v1::DeleteClicksRequest { parent, code, before: None }.encode_to_vec())
         }
+        "Clicks/ReclassifyClicks" => one(v1::ReclassifyClicksRequest::default().encode_to_vec()),
         "Clicks/ListUnknownCodes" => {
             one(v1::ListUnknownCodesRequest { parent, ..Default::default() }.encode_to_vec())
         }
