@@ -25,8 +25,9 @@ impl Service {
         caller: &Caller,
         request: &v1::ReclassifyClicksRequest,
     ) -> Result<v1::ReclassifyClicksResponse, Fault> {
-        let (place, numbers) = (place(&request.after)?, self.metrics.clicks.clone());
         // A row of single clicks has those of every domain.
+        caller.bound.everywhere()?;
+        let (place, numbers) = (place(&request.after)?, self.metrics.clicks.clone());
         let work = move |store: &dyn Repository| work(store, &numbers, place);
         let done = self.reach.of(caller).everywhere(work).await?;
         self.metrics.clicks.reclassified(&done.changes);

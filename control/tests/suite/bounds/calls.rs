@@ -92,6 +92,7 @@ const FIELDS: &[(&str, NameKind)] = &[
     ("referrers", NameKind::Nothing),
     ("languages", NameKind::Nothing),
     ("ExportClicksRequest.after", NameKind::Place),
+    ("ReclassifyClicksRequest.after", NameKind::Place),
 ];
 
 /// One text field of a request: the way there, and its name.
