@@ -5,6 +5,7 @@ use crate::clock;
 use crate::metrics::StoreNumbers;
 use crate::traces;
 use bytes::Bytes;
+use clicks::Agents;
 use feed::LogView;
 use journal::blocks::{BlockItem, BlockRow, BlockVerdict};
 use journal::domains::DomainItem;
