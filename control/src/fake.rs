@@ -13,7 +13,7 @@ use store::model::{DomainRow, Row, StoreFault};
 use store::port::blocks::{BlockRows, HostIndexPlace, HostLinks};
 use store::port::clicks::{
     AppendOutcome, Appended, ClickAnswer, ClickDeletion, ClickQuestion, ClickStore, DAY_KEY, EdgeUntil,
-    FoldReport, LossRow, RawClick, RawPage, RawQuestion, TopAnswer, TopQuestion, UnknownCodes,
+    FoldReport, LossRow, RawClick, RawPage, RawQuestion, Reclassified, TopAnswer, TopQuestion, UnknownCodes,
     UnknownQuestion,
 };
 use store::port::domains::{DomainCommitReport, DomainRows};
@@ -200,6 +200,9 @@ impl ClickStore for FakeClicks {
         unreachable!()
     }
     fn delete_clicks(&self, _: &ClickDeletion, _: i64) -> Result<u64, StoreFault> {
+        unreachable!()
+    }
+    fn reclassify(&self, _: &clicks::Agents, _: u64, _: i64) -> Result<Reclassified, StoreFault> {
         unreachable!()
     }
     fn day_key(&self, day: u32, _: [u8; DAY_KEY], _: i64) -> Result<[u8; DAY_KEY], StoreFault> {

@@ -111,6 +111,8 @@ pub(crate) struct EdgeProgress {
     pub applied: u64,
     pub lag: u64,
     pub blind: bool,
+    /// Two live processes say its name.
+    pub doubled: bool,
 }
 
 impl Collector for Metrics {
@@ -167,6 +169,11 @@ impl Collector for Metrics {
                 edges.iter().try_for_each(|edge| series(&[("edge", &edge.name)], of(edge)))
             })?;
         }
+        families.gauge(
+            "linkr_control_click_edges_doubled",
+            "Names that two live edges say, at whichever controls: their clicks may be said to be complete too early.",
+            edges.iter().filter(|edge| edge.doubled).count() as f64,
+        )?;
         let head = self.head.load(Relaxed) as f64;
         families.gauge("linkr_control_log_head", "The number of the last change in the log.", head)?;
         families.counter(

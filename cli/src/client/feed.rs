@@ -7,6 +7,7 @@ use crate::out::{self, plain};
 use proto::client::KeyedChannel;
 use proto::v1::edges_client::EdgesClient;
 use proto::v1::{Epoch, ForgetEdgeRequest, ListEdgesRequest, ListEdgesResponse};
+use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::time::SystemTime;
 
@@ -54,6 +55,12 @@ fn people(answer: &ListEdgesResponse, now: SystemTime) -> String {
             if edge.blind { "blind" } else { "sees" },
             &edge.session_since.map_or_else(|| "-".into(), |at| at.to_string()),
         ]);
+    }
+    let doubled: BTreeSet<&str> =
+        answer.edges.iter().filter(|edge| edge.doubled).map(|edge| &*edge.edge).collect();
+    for edge in doubled {
+        let edge = plain(edge);
+        let _ = writeln!(text, "\ntwo live edges say the name {edge}: give each a --name of its own");
     }
     let log = answer.log.clone().unwrap_or_default();
     let _ = writeln!(
@@ -103,13 +110,16 @@ mod tests {
             last_pong: at(10),
             blind: true,
             session_since: None,
+            doubled: false,
         };
         let history = History { epoch: epoch(2), parent: epoch(1), fork_seq: 5, head: 6, begin_time: at(0) };
         let log = Log { epoch: epoch(2), head: 9, oldest: 3, histories: vec![history] };
-        let answer = ListEdgesResponse { edges: vec![edge], log: Some(log) };
+        let twice = Edge { edge: "b".into(), doubled: true, ..edge.clone() };
+        let answer = ListEdgesResponse { edges: vec![edge, twice.clone(), twice], log: Some(log) };
         let text = people(&answer, SystemTime::UNIX_EPOCH + Duration::from_millis(12_500));
         let lines: Vec<Vec<&str>> = text.lines().map(|line| line.split_whitespace().collect()).collect();
         assert_eq!(lines[1], ["a\\u{1b}", "00ff", "7", "2", "2.5", "s", "ago", "blind", "-"]);
+        assert_eq!(text.matches("two live edges say the name b:").count(), 1, "{text}");
         assert!(text.contains("log      history 2-000000ab, changes 3 to 9\n"), "{text}");
         let began =
             "history  2-000000ab began at 1970-01-01T00:00:00Z after seq 5 of history 1-000000ab, with 6";

@@ -8,6 +8,8 @@ mod kills;
 mod mmdb;
 #[path = "clicks/privacy.rs"]
 mod privacy;
+#[path = "clicks/reclassify.rs"]
+mod reclassify;
 #[path = "clicks/visits.rs"]
 mod visits;
 

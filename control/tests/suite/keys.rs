@@ -89,6 +89,7 @@ const EXPECTED: &[(&str, &str, &[&str])] = &[
     ("Clicks/WatchClicks", "clicks:read", CLICK_WATCHES),
     ("Clicks/ExportClicks", "clicks:read", &["GET /v1/clicks:export", "GET /v1/domains/-/clicks:export"]),
     ("Clicks/DeleteClicks", "clicks:delete", &["DELETE /v1/clicks", "DELETE /v1/domains/-/clicks"]),
+    ("Clicks/ReclassifyClicks", "clicks:delete", &["POST /v1/clicks:reclassify"]),
     (
         "Clicks/ListUnknownCodes",
         "clicks:read",

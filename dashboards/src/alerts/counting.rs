@@ -112,9 +112,9 @@ pub const ALERTS: AlertGroup = AlertGroup {
             lasts: "1m",
             severity: Severity::Warning,
             summary: "{{ $value }} names are said by two live edges each",
-            means: "Clicks are complete up to the earlier of their times, and acknowledgements name one edge where there are two.",
+            means: "Clicks are said to be complete by the word of one of the two, and acknowledgements name one edge where there are two.",
             steps: &[
-                "`linkr feed status` shows edges by name: find the two machines, and give each a `--name` of its own.",
+                "`linkr feed status` names them: find the two machines, and give each a `--name` of its own.",
                 "A machine that was cloned has the name of the one that it was made from.",
             ],
             bad: &[("linkr_control_click_edges_doubled{instance=\"c\"}", "0x5 1x30")],

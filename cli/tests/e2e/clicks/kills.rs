@@ -6,10 +6,13 @@ use crate::support::{Connection, Dir, LINKR, Linkr, PATIENCE, beside_others, com
 use services::Random;
 use std::collections::BTreeMap;
 use std::net::{SocketAddr, TcpStream};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Condvar, Mutex};
+use std::time::Duration;
 
 const VISITORS: usize = 4;
+/// How often a visitor who waits for the edge looks whether the test is over.
+const LOOK: Duration = Duration::from_millis(100);
 
 /// `LINKR_LONG=1` kills twenty times as often.
 fn kills() -> usize {
@@ -92,21 +95,31 @@ struct Seen {
     cut: AtomicU64,
     /// Where the edge is now.
     edge: Mutex<Option<SocketAddr>>,
+    moved: Condvar,
     stop: AtomicBool,
 }
 
 impl Seen {
+    /// The edge is there from now on, or is not.
+    fn moved_to(&self, edge: Option<SocketAddr>) {
+        *self.edge.lock().unwrap() = edge;
+        self.moved.notify_all();
+    }
+
+    /// Where the edge is. Whoever waits takes no processor from the process that is to start.
+    fn found(&self) -> Option<SocketAddr> {
+        let gone = |edge: &mut Option<SocketAddr>| edge.is_none() && !self.stop.load(Ordering::Relaxed);
+        let (edge, _) = self.moved.wait_timeout_while(self.edge.lock().unwrap(), LOOK, gone).unwrap();
+        *edge
+    }
+
     /// Follows the link until it is told to stop, on one connection after the other.
     fn visit(&self) {
         let request = format!("GET /x HTTP/1.1\r\nHost: localhost\r\nUser-Agent: {FIREFOX}\r\n\r\n");
         while !self.stop.load(Ordering::Relaxed) {
-            let address = *self.edge.lock().unwrap();
-            let Some(stream) =
-                address.and_then(|address| TcpStream::connect_timeout(&address, PATIENCE).ok())
-            else {
-                std::thread::yield_now();
-                continue;
-            };
+            let found = self.found();
+            let stream = found.and_then(|address| TcpStream::connect_timeout(&address, PATIENCE).ok());
+            let Some(stream) = stream else { continue };
             stream.set_read_timeout(Some(PATIENCE)).unwrap();
             let mut connection = Connection::over(stream);
             while !self.stop.load(Ordering::Relaxed) {
@@ -153,7 +166,7 @@ fn visited(halves: &mut Halves, mut is_edge: impl FnMut(&mut Random) -> bool) ->
     settle_all(&halves.edge);
     let before = counted(&halves.control);
     let (seen, mut random) = (Seen::default(), Random::new(18));
-    *seen.edge.lock().unwrap() = Some(halves.edge.edge());
+    seen.moved_to(Some(halves.edge.edge()));
     std::thread::scope(|scope| {
         let stop = Stop(&seen);
         for _ in 0..VISITORS {
@@ -162,9 +175,9 @@ fn visited(halves: &mut Halves, mut is_edge: impl FnMut(&mut Random) -> bool) ->
         for _ in 0..kills() {
             seen.more(random.between(1, 400));
             if is_edge(&mut random) {
-                *seen.edge.lock().unwrap() = None;
+                seen.moved_to(None);
                 halves.kill_edge();
-                *seen.edge.lock().unwrap() = Some(halves.edge.edge());
+                seen.moved_to(Some(halves.edge.edge()));
             } else {
                 halves.kill_control();
             }

@@ -36,6 +36,7 @@ const ANSWERS: [&str; 24] = [
     "WatchClicksResponse",
     "ClickEvent",
     "DeleteClicksResponse",
+    "ReclassifyClicksResponse",
     "ListUnknownCodesResponse",
 ];
 
