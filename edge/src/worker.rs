@@ -221,6 +221,7 @@ impl Worker {
             clicks.borrow_mut().end(ring);
         }
         self.look_around();
+        self.timing.end(&self.shared.traces);
         Ok(())
     }
 
