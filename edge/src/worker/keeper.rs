@@ -148,7 +148,7 @@ impl TraceKeeper {
     }
 
     /// There is no other tick.
-    pub fn end(&mut self, traces: &Traces) {
+    pub fn hand_over_last(&mut self, traces: &Traces) {
         traces.take_last(&mut self.kept);
     }
 

@@ -66,7 +66,7 @@ impl Timing {
     }
 
     /// Behind the last turn: what is kept and not handed over goes now.
-    pub fn end(&self, traces: &Traces) {
-        self.keeper.borrow_mut().end(traces);
+    pub fn hand_over_last(&self, traces: &Traces) {
+        self.keeper.borrow_mut().hand_over_last(traces);
     }
 }
