@@ -89,6 +89,7 @@ impl Traces {
             .with_tracked_inactivity(false)
             .with_level(false)
             .with_target(false)
+            .with_context_activation(false) // nothing here asks for the current one but through its span
             .with_filter(filter_fn(|metadata| metadata.is_span() && metadata.target() == module_path!()))
     }
 
