@@ -180,7 +180,10 @@ impl Asker {
             match self.ask(path)? {
                 (reply, ms) if reply.status == 200 => return Ok(ms),
                 (reply, _) if reply.status == 429 => std::thread::sleep(Duration::from_millis(200)),
-                (reply, _) => return Err(format!("{path}: {}", reply.status)),
+                (reply, _) => {
+                    let body = String::from_utf8_lossy(&self.buffer[..reply.length]);
+                    return Err(format!("{path}: {}", body.lines().last().unwrap_or_default()));
+                }
             }
         }
     }
@@ -215,7 +218,7 @@ impl Asker {
             0 => String::new(),
             1 => format!("&group_by={step}"),
             2 => format!("&group_by={}", self.dimension()),
-            _ => format!("&group_by={step}&group_by={}", self.dimension()),
+            _ => format!("&group_by={step},{}", self.dimension()),
         };
         let zone = ZONES[self.random.below(ZONES.len())];
         format!("/v1/links/{code}:clicks?{}&zone={zone}{by}&limit=20", between(from, until))

@@ -187,8 +187,9 @@ impl HeldTraces {
     }
 
     fn give_up(&mut self, id: TraceId) {
-        if self.traces.remove(&id).is_some() {
-            self.order.pop_back_if(|(_, last)| *last == id); // else it goes with its time
+        // What is not the last of them goes with its time.
+        if self.traces.remove(&id).is_some() && self.order.back().is_some_and(|(_, last)| *last == id) {
+            self.order.pop_back();
         }
     }
 
