@@ -44,10 +44,6 @@ impl Timing {
         let ns = self.counter.now().saturating_duration_since(began).as_nanos() as u64; // 584 years
         let mut timed = self.timed.borrow_mut();
         timed.durations.record(ns, answers);
-        if option_env!("LINKR_UNTRACED").is_some() {
-            let _ = marks;
-            return None;
-        }
         timed.turns.end(began, ns, marks).then_some(ns)
     }
 
