@@ -5,6 +5,7 @@ use crate::support::{
     Connection, Dir, LINKR, Linkr, beside_others, bounded, command, skip, text, until, workspace,
 };
 use crate::traces::receiver::Receiver;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -107,7 +108,7 @@ fn a_foreign_collector_takes_every_span() {
     let sent = |half: &str, outcome: &str| {
         linkr.metric(&format!("linkr_{half}_otlp_spans_total{{outcome=\"{outcome}\"}}")).unwrap()
     };
-    let traced = |address, method, path, number: usize, body: &str| {
+    let traced = |address: SocketAddr, method: &str, path: &str, number: usize, body: &str| {
         let traceparent = format!("00-{:032x}-b7ad6b7169203331-01", number + 1);
         let fields = [("traceparent", &*traceparent)];
         Connection::to(address).call_with(method, path, &fields, body).unwrap().unwrap()

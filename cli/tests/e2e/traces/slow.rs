@@ -4,6 +4,7 @@
 use super::fill;
 use super::receiver::{ReceivedSpan, Receiver, attribute};
 use crate::support::{Connection, Dir, FREE_PORTS, LINKR, Linkr, alone, command, skip, until};
+use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
@@ -143,7 +144,6 @@ impl Fleet {
         let long = events.filter(|event| {
             let took = event.attributes.iter().find(|own| own.key == "linkr.took_us");
             let took = took.and_then(|own| own.value.as_ref()?.value.clone());
-            use opentelemetry_proto::tonic::common::v1::any_value::Value;
             matches!(took, Some(Value::IntValue(us)) if us >= STALL.as_micros() as i64 / 2)
         });
         // Of one stall, told in two traces, the moments differ by what the clock is read with.
