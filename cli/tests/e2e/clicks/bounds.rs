@@ -77,7 +77,7 @@ fn an_hour_without_control_loses_nothing() {
     let before = counted(&control);
     control.kill();
     for _ in 0..ALL / AT_ONCE {
-        visit_many(&edge, AT_ONCE);
+        visit_as_many(&edge, AT_ONCE);
         until("them to be in the spool", || {
             let law = law(&edge);
             (law.recorded == law.redirects).then_some(())
