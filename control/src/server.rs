@@ -35,7 +35,7 @@ use store::postgres::{self, Postgres};
 use store::sqlite::{Options, Sqlite};
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 
 mod connection;
 mod readiness;
@@ -170,6 +170,9 @@ pub struct ControlServer {
     readiness: Readiness,
     tickets: ui::SignInTickets,
     tasks: Vec<JoinHandle<()>>,
+    traces: Option<Traces>,
+    /// Sends them up to the end: the last calls are among them.
+    _sending: JoinSet<()>,
 }
 
 /// Opens the store, brings its tables up to date, binds the API and serves it.
@@ -340,16 +343,6 @@ async fn start_with(
             async move { sessions.run(store, writer, until).await }
         }),
         tokio::spawn(commits.run(stopped.clone())),
-        tokio::spawn({
-            let (traces, mut until) = (config.traces, stopped.clone());
-            async move {
-                let Some(traces) = traces else { return };
-                tokio::select! {
-                    () = traces.send() => {}
-                    _ = until.wait_for(|&stop| stop) => {}
-                }
-            }
-        }),
         tokio::spawn(Upkeep::new(store.clone(), metrics.clicks.clone()).run(stopped.clone())),
         tokio::spawn({
             let until = stopped.clone();
@@ -382,6 +375,10 @@ async fn start_with(
             ends.clone(),
         )),
     ];
+    let mut sending = JoinSet::new();
+    if let Some(traces) = config.traces.clone() {
+        sending.spawn(traces.send());
+    }
     let own = own.map(|listener| OwnListener { listener, given: false });
     tasks.extend(own.map(|own| tokio::spawn(accept(own, None, stack, ConnectionPlaces::new(files), ends))));
     tasks.extend(offered.map(|offered| tokio::spawn(offered.run(stopped.clone()))));
@@ -398,6 +395,8 @@ async fn start_with(
         readiness,
         tickets: site.tickets(),
         tasks,
+        traces: config.traces,
+        _sending: sending,
     })
 }
 
@@ -572,5 +571,8 @@ impl ControlServer {
             store.close();
         };
         let _ = tokio::task::spawn_blocking(closing).await; // fails only if it panicked, and then it has ended too
+        if let Some(traces) = self.traces {
+            traces.settle().await;
+        }
     }
 }

@@ -116,14 +116,19 @@ pub fn start(
                     tokio::spawn(spans::hand_over(Arc::clone(&shared), receiver, config.name.clone()));
                 }
                 let (leave, left) = oneshot::channel();
-                let follow = follow::follow(config.name, shared, origin, restored, left);
+                let follow = follow::follow(config.name, Arc::clone(&shared), origin, restored, left);
                 let mut following = tokio::spawn(follow);
                 tokio::select! {
-                    last = stopped => if last == Ok(true) {
-                        let _ = leave.send(());
-                        // If control does not hear it now, it finds out by itself.
-                        let _ = tokio::time::timeout(GOODBYE, following).await;
-                    },
+                    last = stopped => {
+                        let goodbye = async {
+                            if last == Ok(true) {
+                                let _ = leave.send(());
+                                // If control does not hear it now, it finds out by itself.
+                                let _ = tokio::time::timeout(GOODBYE, following).await;
+                            }
+                        };
+                        tokio::join!(goodbye, spans::hand_over_last(&shared));
+                    }
                     // Only by a panic. An edge that follows no more would be blind for good, and nobody would restart it.
                     _ = &mut following => sys::die(),
                 }

@@ -221,6 +221,7 @@ impl Worker {
             clicks.borrow_mut().end(ring);
         }
         self.look_around();
+        self.timing.hand_over_last(&self.shared.traces);
         Ok(())
     }
 

@@ -18,6 +18,7 @@ mod meddler;
 mod outage;
 mod probe;
 mod process;
+mod questions;
 mod reader;
 mod redis;
 mod report;
@@ -62,6 +63,8 @@ enum Command {
     Liar(liar::Liar),
     /// What visitors wait while their edge takes a large import, and while it writes its snapshot
     Beside(beside::Interference),
+    /// Questions about clicks on a large store of them, and what visitors wait beside a storm of them
+    Questions(questions::Questions),
     /// A large import into Postgres, beside psql's \copy of the same rows
     Bulk(bulk::Bulk),
 }
@@ -83,6 +86,7 @@ fn main() -> ExitCode {
                 Command::Attacker(attacker) => attacker.run().await,
                 Command::Liar(liar) => liar.run().await,
                 Command::Beside(beside) => beside.run().await,
+                Command::Questions(questions) => questions.run().await,
                 Command::Bulk(bulk) => bulk.run().await,
             }
         });

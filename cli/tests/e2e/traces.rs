@@ -2,6 +2,8 @@
 
 #[path = "traces/receiver.rs"]
 pub mod receiver;
+#[path = "traces/slow.rs"]
+mod slow;
 
 use crate::support::{
     Answer, Connection, Dir, FREE_PORTS, LINKR, Linkr, alone, beside_others, command, text, until,
@@ -182,6 +184,32 @@ pub fn a_worker_that_was_stopped_says_so() {
         let spans = receiver.of_trace(id);
         spans.iter().flat_map(|span| &span.span.events).find(|event| event.name == "worker_late").map(drop)
     });
+}
+
+#[test]
+fn the_last_spans_are_with_the_receiver_when_a_process_has_ended() {
+    let _turn = beside_others();
+    let (dir, own) = (Dir::new(), Dir::new());
+    let receiver = Receiver::start();
+    let mut control = control(&dir, receiver.url());
+    let mut edge = edge(&own, &control, &["--otlp", receiver.url()]);
+    let traceparent = format!("00-{TRACE}-b7ad6b7169203331-01");
+    assert_eq!(traced(&edge, "/none", &traceparent).status, 404);
+    edge.ask_to_stop();
+    assert!(edge.exited().success());
+    let has = |service: &str, name: &str| {
+        let spans = receiver.of_trace(TRACE);
+        assert!(spans.iter().any(|one| one.service == service && one.span.name == name), "{spans:?}");
+    };
+    has("linkr-edge", "GET");
+    let body = r#"{"code":"x","target":"https://example.com/"}"#;
+    let fields = [("traceparent", &*traceparent)];
+    let made = Connection::to(control.api()).call_with("POST", "/v1/links", &fields, body).unwrap().unwrap();
+    assert_eq!(made.status, 201, "{}", made.body);
+    control.ask_to_stop();
+    assert!(control.exited().success());
+    has("linkr-control", "CreateLink");
+    has("linkr-control", "commit");
 }
 
 #[test]
