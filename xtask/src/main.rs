@@ -1,5 +1,5 @@
 //! The logic behind the make targets, so that it is Rust and not shell: `test`, `test-long`, `fuzz`, `lint`, `bench`, `services`,
-//! `image-root`, `gen-snapshot`, `gen-clicks`, `lines`, `crawlers`, `dashboards`.
+//! `release`, `image-root`, `gen-snapshot`, `gen-clicks`, `lines`, `crawlers`, `dashboards`.
 
 mod axe;
 mod crawlers;
@@ -8,13 +8,14 @@ mod gen_clicks;
 mod image;
 mod lines;
 mod python;
+mod release;
 mod servers;
 mod snapshot;
 mod tools;
 
 use std::process::{Command, ExitCode};
 
-const USAGE: &str = "usage: xtask test|bench|load|compare [ARGS…] | test-long | fuzz SECONDS [TARGET…] | lint | services | image-root DIR --binary PATH | gen-snapshot LINKS FILE | gen-clicks CLICKS LINKS DAYS FILE | lines | crawlers PACKAGE | dashboards";
+const USAGE: &str = "usage: xtask test|bench|load|compare [ARGS…] | test-long | fuzz SECONDS [TARGET…] | lint | services | release [--binary PATH] [--out DIR] | release-twice | image-root DIR --binary PATH | gen-snapshot LINKS FILE | gen-clicks CLICKS LINKS DAYS FILE | lines | crawlers PACKAGE | dashboards";
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
@@ -40,6 +41,8 @@ fn main() -> ExitCode {
             [dir, flag, binary] if flag == "--binary" => image::stage(dir.as_ref(), binary.as_ref()),
             _ => Err(USAGE.to_owned()),
         },
+        "release" => release::from_words(rest).unwrap_or_else(|| Err(USAGE.to_owned())),
+        "release-twice" => release::twice(),
         "gen-clicks" => match rest {
             [clicks, links, days, file] => gen_clicks::generate(clicks, links, days, file.as_ref()),
             _ => Err(USAGE.to_owned()),

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// A program, the Debian package that holds it, and what is skipped without it.
-const TOOLS: [(&str, &str, &str); 19] = [
+const TOOLS: [(&str, &str, &str); 27] = [
     ("g++", "g++", "fuzz targets"),
     ("strace", "strace", "durability: syncs before acknowledgements"),
     ("valgrind", "valgrind", "instructions of a hit"),
@@ -27,6 +27,14 @@ const TOOLS: [(&str, &str, &str); 19] = [
     ("systemd-analyze", "systemd", "units of systemd"),
     ("systemd-socket-activate", "systemd", "units of systemd: started by a connection"),
     ("promtool", "prometheus", "metrics: promtool has nothing to say"),
+    ("buildah", "buildah", "image: built"),
+    ("podman", "podman", "image: run"),
+    ("runc", "runc", "image: run"),
+    ("ip", "iproute2", "image: run"),
+    ("nsenter", "util-linux", "image: run"),
+    ("strip", "binutils", "image root, release"),
+    ("update-ca-certificates", "ca-certificates", "image root, release"),
+    ("debootstrap", "debootstrap", "Debian package: installed in a clean Debian"),
 ];
 
 /// Of these packages, the services that would start with the machine from then on. Tests start their own.
