@@ -47,7 +47,10 @@ impl Packaged {
     fn new() -> Self {
         match std::env::var_os("LINKR_PACKAGED") {
             Some(binary) => Self { binary: binary.into(), is_dist: true },
-            None => Self { binary: Path::new(env!("CARGO_BIN_EXE_xtask")).with_file_name("linkr"), is_dist: false },
+            None => Self {
+                binary: Path::new(env!("CARGO_BIN_EXE_xtask")).with_file_name("linkr"),
+                is_dist: false,
+            },
         }
     }
 }

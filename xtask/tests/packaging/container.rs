@@ -52,7 +52,10 @@ impl Engine {
         let dockerfile = fs::read_to_string(root().join("Dockerfile")).unwrap();
         let (_, stage) = dockerfile.rsplit_once("\nFROM ").unwrap();
         let stage = format!("FROM {stage}");
-        let here = stage.replace("--from=build ", "").replace(" /image/ /", " image/ /").replace(" /image-data ", " image-data ");
+        let here = stage
+            .replace("--from=build ", "")
+            .replace(" /image/ /", " image/ /")
+            .replace(" /image-data ", " image-data ");
         assert_eq!(here.matches("COPY").count(), 2, "{here}");
         fs::write(context.join("Dockerfile"), here).unwrap();
         let mut buildah = services::command("buildah", &context);
@@ -63,7 +66,15 @@ impl Engine {
     fn run(&self, name: &str, more: &[&str], words: &[&str]) -> Container<'_> {
         let mut run = self.podman();
         run.args(["run", "--detach", "--name", name, "--log-driver", "k8s-file", "--network", "host"]);
-        run.args(["--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1024:1024", "--read-only", "--cap-drop", "all"]);
+        run.args([
+            "--ulimit",
+            "nofile=1024:1024",
+            "--ulimit",
+            "nproc=1024:1024",
+            "--read-only",
+            "--cap-drop",
+            "all",
+        ]);
         run.args(["--security-opt", "no-new-privileges"]).args(more).arg("linkr").args(words);
         let began = Instant::now();
         ok(&mut run);
@@ -147,7 +158,9 @@ fn both_halves_in_one(engine: &Engine, packaged: &Packaged) {
     }
     let pid = up.inspect("{{.State.Pid}}");
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    for line in ["Uid:\t65532\t65532\t65532\t65532", "CapEff:\t0000000000000000", "NoNewPrivs:\t1", "Seccomp:\t2"] {
+    for line in
+        ["Uid:\t65532\t65532\t65532\t65532", "CapEff:\t0000000000000000", "NoNewPrivs:\t1", "Seccomp:\t2"]
+    {
         assert!(status.contains(line), "{line}: {status}");
     }
     assert!(up.log().contains("io_uring"), "{}", up.log());
@@ -158,7 +171,13 @@ fn both_halves_in_one(engine: &Engine, packaged: &Packaged) {
     assert_eq!((owner.uid(), owner.gid()), (65_532, 65_532));
     up.exec(&["link", "create", "https://example.com", "--code", "hello"]);
     let leads = || {
-        engine.network.leads(&packaged.binary, engine.folder.path(), "127.0.0.1:8080", "hello", "https://example.com")
+        engine.network.leads(
+            &packaged.binary,
+            engine.folder.path(),
+            "127.0.0.1:8080",
+            "hello",
+            "https://example.com",
+        )
     };
     until("the redirect", || leads().then_some(()));
     assert_eq!(up.stop(), "0");
@@ -173,12 +192,26 @@ fn one_half_each(engine: &Engine) {
     let profile = profile();
     let certificates = engine.path("certificates");
     let made = Packaged::new().binary;
-    ok(services::command(made, engine.folder.path()).arg("certs").arg(&certificates).args(["--host", "127.0.0.1"]));
+    ok(services::command(made, engine.folder.path())
+        .arg("certs")
+        .arg(&certificates)
+        .args(["--host", "127.0.0.1"]));
     for file in ["server.key", "server.pem", "ca.pem"] {
         std::os::unix::fs::chown(certificates.join(file), Some(65_532), Some(65_532)).unwrap();
     }
     let edge = |name: &str, more: &[&str]| {
-        let more = [&["--env", "LINKR_CONTROL=https://127.0.0.1:8081", "--tmpfs", "/data:mode=777", "--security-opt", &profile], more].concat();
+        let more = [
+            &[
+                "--env",
+                "LINKR_CONTROL=https://127.0.0.1:8081",
+                "--tmpfs",
+                "/data:mode=777",
+                "--security-opt",
+                &profile,
+            ],
+            more,
+        ]
+        .concat();
         engine.run(name, &more, &["edge", "--snapshot", "/data/links"])
     };
     let lonely = edge("lonely", &[]);
@@ -187,7 +220,8 @@ fn one_half_each(engine: &Engine) {
     drop(lonely);
 
     let keys = format!("{}:/keys:ro", certificates.display());
-    let more = ["--env", "LINKR_STORE=sqlite:/data/linkr.db", "--env", "LINKR_INSECURE=true", "--volume", &keys];
+    let more =
+        ["--env", "LINKR_STORE=sqlite:/data/linkr.db", "--env", "LINKR_INSECURE=true", "--volume", &keys];
     let words = ["control", "--api-tls-cert", "/keys/server.pem", "--api-tls-key", "/keys/server.key"];
     // Under the engine's own profile, which has no io_uring: control asks for none.
     let control = engine.run("control", &more, &words);
@@ -221,8 +255,11 @@ fn the_archive_of_a_release_is_that_image() {
     let archive = out.join(format!("linkr-{}.oci.tar", env!("CARGO_PKG_VERSION")));
     let loaded = ok(engine.podman().args(["load", "--quiet", "--input"]).arg(&archive));
     let loaded = loaded.trim().rsplit(' ').next().unwrap();
-    let about = |image: &str, what: &str| ok(engine.podman().args(["image", "inspect", "--format", what, image]));
-    for what in ["User", "Cmd", "Entrypoint", "WorkingDir", "Volumes", "ExposedPorts"].map(|one| format!("{{{{.Config.{one}}}}}")) {
+    let about =
+        |image: &str, what: &str| ok(engine.podman().args(["image", "inspect", "--format", what, image]));
+    for what in ["User", "Cmd", "Entrypoint", "WorkingDir", "Volumes", "ExposedPorts"]
+        .map(|one| format!("{{{{.Config.{one}}}}}"))
+    {
         assert_eq!(about(loaded, &what), about("linkr", &what), "{what}");
     }
     // The builder adds a PATH.
@@ -233,7 +270,11 @@ fn the_archive_of_a_release_is_that_image() {
         ok(engine.podman().args(["create", "--name", &name, image]));
         let mut list = services::command("sh", engine.folder.path());
         list.args(["-c", "\"$@\" | tar -tv --numeric-owner | sed -E 's/ [0-9]{4}-[^ ]+ [^ ]+ / /' | grep -v -E ' (dev|proc|sys|run|etc/(hosts|hostname|resolv.conf|mtab))' | LC_ALL=C sort", "sh"]);
-        let export = { let mut export = engine.podman(); export.args(["export", &name]); export };
+        let export = {
+            let mut export = engine.podman();
+            export.args(["export", &name]);
+            export
+        };
         ok(list.arg(export.get_program()).args(export.get_args()))
     };
     let (one, other) = (files(loaded), files("linkr"));
@@ -245,7 +286,8 @@ fn the_archive_of_a_release_is_that_image() {
 /// As few bytes as promised, if it is the binary that people get.
 fn judge_size(engine: &Engine, archive: &Path, files: &str, is_dist: bool) {
     let compressed = fs::metadata(archive).unwrap().len();
-    let unpacked: u64 = files.lines().filter_map(|line| line.split_whitespace().nth(2)?.parse::<u64>().ok()).sum();
+    let unpacked: u64 =
+        files.lines().filter_map(|line| line.split_whitespace().nth(2)?.parse::<u64>().ok()).sum();
     println!("{}: {compressed} bytes, {unpacked} unpacked", engine.folder.path().display());
     assert!(!is_dist || (compressed <= 12_000_000 && unpacked <= 32_000_000), "{compressed}, {unpacked}");
 }

@@ -59,7 +59,13 @@ fn holds_what_it_promises(out: &Path) {
     for build in ["\nproptest ", "\nprotox ", "\nclap_derive "] {
         assert!(!licences.contains(build), "{build} is not in the binary");
     }
-    let files = ["LICENSE-MIT", "CHANGELOG.md", "docs/http.md", "deploy/compose.yaml", "deploy/systemd/linkr-up.service"];
+    let files = [
+        "LICENSE-MIT",
+        "CHANGELOG.md",
+        "docs/http.md",
+        "deploy/compose.yaml",
+        "deploy/systemd/linkr-up.service",
+    ];
     for file in files.into_iter().chain(["man/linkr-edge.1", "completions/_linkr", "linkr.cdx.json"]) {
         assert!(inside.join(file).is_file(), "{file}");
     }
@@ -73,8 +79,15 @@ fn is_an_inventory(out: &Path) {
     let python = root().join("target/tools/python/bin/python");
     let script = "import sys\nfrom cyclonedx.schema import SchemaVersion\nfrom cyclonedx.validation.json import JsonStrictValidator\n\
                   fault = JsonStrictValidator(SchemaVersion.V1_5).validate_str(open(sys.argv[1]).read())\nsys.exit(str(fault) if fault else 0)";
-    if !Command::new(&python).args(["-c", "import cyclonedx.validation"]).output().is_ok_and(|d| d.status.success()) {
-        return skip("is_an_inventory", "the Python library cyclonedx is not in target/tools (make test-long fetches it)");
+    if !Command::new(&python)
+        .args(["-c", "import cyclonedx.validation"])
+        .output()
+        .is_ok_and(|d| d.status.success())
+    {
+        return skip(
+            "is_an_inventory",
+            "the Python library cyclonedx is not in target/tools (make test-long fetches it)",
+        );
     }
     ok(services::command(&python, out).args(["-c", script]).arg(inventory));
 }
