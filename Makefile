@@ -64,6 +64,11 @@ TIME ?= 60
 fuzz:
 	cargo run --quiet --locked --package xtask -- fuzz $(TIME) $(TARGET)
 
+# Licences, sources, banned and known-to-be-weak libraries, by cargo-deny, which is built into target/tools first.
+.PHONY: deny
+deny:
+	cargo run --quiet --locked --package xtask -- deny
+
 lint:
 	cargo run --quiet --locked --package xtask -- lint
 

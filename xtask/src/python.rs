@@ -4,11 +4,12 @@ use super::tools;
 use std::path::Path;
 
 const FOLDER: &str = "target/tools/python";
-const PROGRAMS: [(&str, &str); 4] = [
+const PROGRAMS: [(&str, &str); 5] = [
     ("schemathesis", "schemathesis==4.32.5"),
     ("openapi-python-client", "openapi-python-client==0.29.1"),
     ("buf", "buf-bin==1.75.0"),
     ("kubernetes-validate", "kubernetes-validate==1.37.0"),
+    ("cyclonedx-py", "cyclonedx-bom==7.5.0"),
 ];
 
 /// Fetches what is missing. Never fails: a test that lacks its program says so itself.
@@ -29,7 +30,7 @@ pub fn install_what_is_missing() {
     }
     for (program, _) in missing() {
         println!(
-            "{program} is missing (from PyPI): skipped: the API and the manifests in the hands of strangers"
+            "{program} is missing (from PyPI): skipped: the API, the manifests and a release in the hands of strangers"
         );
     }
 }
