@@ -50,7 +50,7 @@ fn a_release_is_the_same_bytes_again() {
 fn holds_what_it_promises(out: &Path) {
     ok(services::command("sh", out).args(["-c", "tar -xzf *-linux.tar.gz && mv linkr-*-linux unpacked"]));
     let inside = out.join("unpacked");
-    let version = ok(&mut services::command(inside.join("linkr"), &inside).args(["--version"]));
+    let version = ok(services::command(inside.join("linkr"), &inside).arg("--version"));
     assert_eq!(version, format!("linkr {}\n", env!("CARGO_PKG_VERSION")));
     let licences = fs::read_to_string(inside.join("THIRD-PARTY.txt")).unwrap();
     for part in ["tokio ", "rustls ", "Permission is hereby granted", "Apache License"] {
