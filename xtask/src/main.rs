@@ -118,6 +118,7 @@ fn test_long() -> Result<(), String> {
     tools::install_what_is_missing();
     python::install_what_is_missing();
     axe::install_what_is_missing();
+    tools::install_engines();
     cargo(&TESTS, &["--".to_owned(), "--ignored".to_owned()])?;
     // Apart: with the feature every shared word of the set is one of the test's.
     cargo(&["test", "--locked", "--package", "hot", "--features", "shuttle", "--test", "threads"], &[])?;
