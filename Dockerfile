@@ -4,13 +4,13 @@ FROM rust:1-bookworm AS build
 WORKDIR /src
 COPY . .
 RUN cargo build --profile dist --locked --package cli
-# The data directory goes its own way: COPY gives it its owner only when it makes it.
+# The data directory goes its own way: COPY gives it its owner only when it makes it, and keeps its rights only below what it copies.
 RUN cargo run --quiet --locked --package xtask -- image-root /image --binary target/dist/linkr \
-    && mv /image/data /image-data
+    && mkdir /image-data && mv /image/data /image-data/
 
 FROM scratch
 COPY --from=build /image/ /
-COPY --from=build --chown=65532:65532 /image-data /data
+COPY --from=build --chown=65532:65532 /image-data/ /
 USER 65532:65532
 WORKDIR /data
 # Of `linkr up`; `docker exec linkr /linkr link …` finds its key there.

@@ -48,14 +48,12 @@ impl Engine {
         let context = self.path("context");
         fs::create_dir_all(&context).unwrap();
         ok(xtask().arg("image-root").arg(context.join("image")).arg("--binary").arg(&packaged.binary));
-        fs::rename(context.join("image/data"), context.join("image-data")).unwrap();
+        fs::create_dir(context.join("image-data")).unwrap();
+        fs::rename(context.join("image/data"), context.join("image-data/data")).unwrap();
         let dockerfile = fs::read_to_string(root().join("Dockerfile")).unwrap();
         let (_, stage) = dockerfile.rsplit_once("\nFROM ").unwrap();
         let stage = format!("FROM {stage}");
-        let here = stage
-            .replace("--from=build ", "")
-            .replace(" /image/ /", " image/ /")
-            .replace(" /image-data ", " image-data ");
+        let here = stage.replace("--from=build ", "").replace(" /image", " image");
         assert_eq!(here.matches("COPY").count(), 2, "{here}");
         fs::write(context.join("Dockerfile"), here).unwrap();
         let mut buildah = services::command("buildah", &context);
