@@ -64,8 +64,21 @@ TIME ?= 60
 fuzz:
 	cargo run --quiet --locked --package xtask -- fuzz $(TIME) $(TARGET)
 
+# Licences, sources, banned and known-to-be-weak libraries, by cargo-deny, which is built into target/tools first.
+.PHONY: deny
+deny:
+	cargo run --quiet --locked --package xtask -- deny
+
 lint:
 	cargo run --quiet --locked --package xtask -- lint
+
+# What is handed to people, in target/release-files: tarball, Debian package, image, inventory, check sums. With another
+# BINARY than a new one: make release ARGS="--binary PATH". release-twice proves that a commit gives the same bytes again.
+.PHONY: release release-twice
+release:
+	cargo run --quiet --locked --package xtask -- release $(ARGS)
+release-twice:
+	cargo run --quiet --locked --package xtask -- release-twice
 
 # The tree that the container image is made of: make image-root DIR=… BINARY=…
 DIR ?= target/image-root

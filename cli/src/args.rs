@@ -129,6 +129,11 @@ pub enum Command {
         /// The shell.
         shell: clap_complete::Shell,
     },
+    /// Writes a man page for each command into a directory
+    Man {
+        /// The directory, which is made where it is absent.
+        dir: PathBuf,
+    },
 }
 
 /// What to show of the feed.
@@ -554,9 +559,10 @@ pub enum Output {
 /// `linkr healthcheck`.
 #[derive(Args)]
 pub struct Healthcheck {
-    /// The admin listener to ask: HOST:PORT, or a port of this machine
-    #[arg(long, env = "LINKR_ADMIN", default_value = "127.0.0.1:8082", value_name = "ADDR")]
-    pub admin: String,
+    /// The admin listener to ask: HOST:PORT, or a port of this machine [default: 127.0.0.1:8082, and 127.0.0.1:8083 where
+    /// nothing listens there]
+    #[arg(long, env = "LINKR_ADMIN", value_name = "ADDR")]
+    pub admin: Option<String>,
 }
 
 /// More threads than any machine has cores for.

@@ -5,12 +5,13 @@ use std::path::Path;
 use std::process::Command;
 
 const FOLDER: &str = "target/tools/python";
-const PROGRAMS: [(&str, &str); 5] = [
+const PROGRAMS: [(&str, &str); 6] = [
     ("schemathesis", "schemathesis==4.32.5"),
     ("openapi-python-client", "openapi-python-client==0.29.1"),
     ("buf", "buf-bin==1.75.0"),
     ("kubernetes-validate", "kubernetes-validate==1.37.0"),
     ("rotel-agent", "rotel==0.0.1a15"),
+    ("cyclonedx-py", "cyclonedx-bom==7.5.0"),
 ];
 /// Prints where a program is that its package does not put among the others.
 const AGENT: &str = "import os, rotel; print(os.path.join(os.path.dirname(rotel.__file__), 'rotel-agent'))";
@@ -34,7 +35,7 @@ pub fn install_what_is_missing() {
     }
     for (program, _) in missing() {
         println!(
-            "{program} is missing (from PyPI): skipped: the API, the manifests and the traces in the hands of strangers"
+            "{program} is missing (from PyPI): skipped: the API, the manifests, the traces and a release in the hands of strangers"
         );
     }
 }

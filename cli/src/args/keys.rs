@@ -5,11 +5,11 @@ use crate::fault::CommandFault;
 use clap::{Args, Subcommand};
 use control::keys::KeyDraft;
 use proto::client::{Access, KeySource};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use store::model::Scopes;
 
-/// Where `linkr up` puts the first key when nothing else is said.
-const FIRST_KEY: &str = "linkr-data/admin.key";
+/// The file with the first key, in the directory of `linkr up`.
+const FIRST_KEY: &str = "admin.key";
 
 /// What to do with keys.
 #[derive(Subcommand)]
@@ -103,7 +103,8 @@ pub struct Credential {
     /// The key that is shown to the server; a file keeps it out of the list of processes
     #[arg(long, env = "LINKR_KEY", hide_env_values = true, value_name = "KEY", conflicts_with = "key_file")]
     pub key: Option<String>,
-    /// A file that holds it [default: ./linkr-data/admin.key if there is one and the server is on this machine]
+    /// A file that holds it [default: admin.key in ./linkr-data, or in the directory that LINKR_DATA_DIR names, if there is
+    /// one and the server is on this machine]
     #[arg(long, env = "LINKR_KEY_FILE", value_name = "FILE")]
     pub key_file: Option<PathBuf>,
     /// Authorities (PEM) that https:// believes instead of the system's
@@ -117,10 +118,10 @@ impl Credential {
         let key = match (&self.key, &self.key_file) {
             (Some(key), _) => KeySource::Text(key.clone()),
             (None, Some(file)) => KeySource::File(file.clone()),
-            (None, None) if is_local(server) && Path::new(FIRST_KEY).exists() => {
-                KeySource::File(FIRST_KEY.into())
-            }
-            (None, None) => KeySource::None,
+            (None, None) => match Some(first_key()).filter(|file| is_local(server) && file.exists()) {
+                Some(file) => KeySource::File(file),
+                None => KeySource::None,
+            },
         };
         Access { key, ca: self.server_ca.clone(), identity: None }
     }
@@ -133,6 +134,12 @@ impl Credential {
             KeySource::File(file) => Some(file.display().to_string()),
         }
     }
+}
+
+/// Where the first start of `linkr up` puts a key, with its data where this environment has them.
+fn first_key() -> PathBuf {
+    let dir = std::env::var_os("LINKR_DATA_DIR").map_or_else(|| PathBuf::from("linkr-data"), PathBuf::from);
+    dir.join(FIRST_KEY)
 }
 
 /// The key of this machine is shown to nobody else.

@@ -41,6 +41,12 @@ fn a_newcomer_never_sees_a_key() {
         .output()
         .unwrap();
     assert!(by_key.status.success(), "{}", text(&by_key.stderr));
+    let by_folder = command(LINKR, elsewhere.path())
+        .args(["link", "get", "x", "--server", &url])
+        .env("LINKR_DATA_DIR", dir.file("linkr-data"))
+        .output()
+        .unwrap();
+    assert!(by_folder.status.success(), "{}", text(&by_folder.stderr));
 
     // Another one, its successor, and its end.
     let made = client(&dir, &["keys", "create", "ci", "--scopes", "links:read", "--server", &url]);

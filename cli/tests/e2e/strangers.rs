@@ -2,7 +2,7 @@
 //! proto files and of the manifests.
 
 use crate::support::{
-    Connection, Dir, LINKR, Linkr, beside_others, bounded, command, skip, text, until, workspace,
+    Connection, Dir, LINKR, Linkr, beside_others, bounded, command, has, skip, text, until, workspace,
 };
 use crate::traces::receiver::Receiver;
 use std::net::SocketAddr;
@@ -84,6 +84,30 @@ fn kubernetes_knows_every_field_of_the_manifests() {
     let mut validate = command(program, &workspace());
     validate.args(["--strict", "--quiet"]).args(files);
     assert_eq!(bounded(validate, &Dir::new(), Duration::from_secs(60)), Ok(String::new()));
+}
+
+/// What kustomize makes of them: the image of this version, and every field known.
+#[test]
+fn kustomize_renders_what_kubernetes_knows() {
+    let test = "kustomize_renders_what_kubernetes_knows";
+    let _turn = beside_others();
+    let Some(program) = python("strangers", "kubernetes-validate") else { return };
+    if !has("kubectl") {
+        return skip(test, "no kubectl of 1.21 or later, whose kustomize knows patches");
+    }
+    let dir = Dir::new();
+    for (folder, profile) in [("", "type: RuntimeDefault"), ("-io-uring", "localhostProfile: linkr.json")] {
+        let mut render = command("kubectl", dir.path());
+        render.arg("kustomize").arg(workspace().join(format!("deploy/kubernetes{folder}")));
+        let rendered = bounded(render, &dir, Duration::from_secs(60)).unwrap();
+        let image = format!("image: linkr:{}", env!("CARGO_PKG_VERSION"));
+        assert_eq!(rendered.matches(&image).count(), 2, "{rendered}");
+        assert!(rendered.contains(profile), "{rendered}");
+        let file = dir.write("rendered.yaml", &rendered);
+        let mut validate = command(&program, dir.path());
+        validate.args(["--strict", "--quiet", &file]);
+        assert_eq!(bounded(validate, &dir, Duration::from_secs(60)), Ok(String::new()));
+    }
 }
 
 /// The manifests ask for every probe, of flags that there are, and for more time than a stop takes.

@@ -275,11 +275,11 @@ fn each_unit_runs_as_its_user_under_its_filter_and_says_so() {
     let edge = [&ports[..2], &[("LINKR_CONTROL", control.as_str()), ("LINKR_WORKERS", "2")]].concat();
     runs_as_its_unit_says("edge", &edge, &["edge", "admin"], |dir, edge| {
         serves_by_io_uring_and_pinned(edge);
-        until("clicks to be kept", || dir.path().join("linkr-edge/clicks").is_dir().then_some(()));
+        until("clicks to be kept", || dir.path().join("linkr/edge/clicks").is_dir().then_some(()));
     });
     runs_as_its_unit_says("control", &ports[1..], &["api", "admin"], |dir, control| {
         control.ok(dir, &["link", "create", "https://example.com/", "--code", "x"]);
-        assert!(dir.path().join("linkr-control/linkr.db").is_file());
+        assert!(dir.path().join("linkr/control/linkr.db").is_file());
     });
     let both = [&ports[..], &[("LINKR_WORKERS", "2")]].concat();
     runs_as_its_unit_says("up", &both, &["edge", "api", "admin", "then"], |dir, up| {
