@@ -79,6 +79,7 @@ impl<'a> Terminal<'a> {
         shell.env("PATH", format!("{}:{path}", self.dir.file("bin")));
         shell
             .env("LINKR_SERVER", format!("http://127.0.0.1:{}", self.ports[1]))
+            .env("LINKR_EDGE", format!("127.0.0.1:{}", self.ports[2]))
             .env("LINKR_INSECURE", "false");
         shell.envs(self.variables.iter().map(|(name, value)| (name, value)));
         shell.args(["-e", "-c", &commands]);
