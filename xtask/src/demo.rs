@@ -38,8 +38,7 @@ impl Story {
 
 /// Runs it with the programs in `programs`; pictures and the report of the load go to `out`.
 pub fn run(programs: &Path, out: &Path) -> Result<(), String> {
-    let began = Instant::now();
-    let story = Story(began);
+    let story = Story(Instant::now());
     let said = |fault: services::ServerFault| fault.to_string();
     let cannot = |fault: std::io::Error| fault.to_string();
     fs::create_dir_all(out).map_err(cannot)?;
@@ -79,11 +78,10 @@ pub fn run(programs: &Path, out: &Path) -> Result<(), String> {
         "Prometheus watches both at http://{prometheus}, with the alerts at {PACE} times their pace"
     ));
 
-    let mut load = command(programs.join("linkr-loadtest"), dir);
-    load.args(["run", &format!("http://{at}"), "--links", "links.csv", "--rate", RATE, "--time", LOAD]);
-    load.args(["--browser", "--out"]).arg(&out);
-    load.stdout(fs::File::create(dir.join("load.log")).map_err(cannot)?);
-    let mut load = load.spawn().map_err(cannot)?;
+    let words =
+        [&*text(&programs.join("linkr-loadtest")), "run", &format!("http://{at}"), "--links", &text(&links)];
+    let words = [&words[..], &["--rate", RATE, "--time", LOAD, "--browser", "--out", &text(&out)]].concat();
+    let mut load = Process::start(&words, &dir.join("load.log"), None).map_err(said)?;
     story.tell(&format!("visitors: {RATE} redirects a second, each answer compared"));
     std::thread::sleep(CALM);
 
@@ -101,12 +99,12 @@ pub fn run(programs: &Path, out: &Path) -> Result<(), String> {
     until("the end of the first process", || first.exited().is_some_and(|status| status.success()))?;
     story.tell("the first process has answered its last request, and ended");
 
-    let loaded = load.wait().map_err(cannot)?;
+    let loaded = load.wait();
     let report: serde_json::Value = fs::read(out.join("report.json"))
         .map_err(cannot)
         .and_then(|bytes| serde_json::from_slice(&bytes).map_err(|fault| fault.to_string()))?;
     let (all, right) = (&report["warm"]["requests"], &report["warm"]["right"]);
-    if all != right || !loaded.success() {
+    if all != right || !loaded {
         return Err(format!("{right} of {all} requests were answered right: {}", report["warm"]["fates"]));
     }
     story.tell(&format!("{right} of {all} requests were answered right, over the fault and the upgrade"));
@@ -121,6 +119,10 @@ pub fn run(programs: &Path, out: &Path) -> Result<(), String> {
     picture(&format!("{api}/ui"), &out.join("page.png"))?;
     story.tell(&format!("pictures and the report of the load: {}", out.display()));
     Ok(())
+}
+
+fn text(path: &Path) -> String {
+    path.display().to_string()
 }
 
 /// A Prometheus that scrapes both halves twice a second.
@@ -139,7 +141,7 @@ fn watch(dir: &Path, control: SocketAddr, edge: SocketAddr) -> Result<(SocketAdd
     let said = |fault: services::ServerFault| fault.to_string();
     let (server, port) = (program("prometheus", &[]).map_err(said)?, free_port().map_err(said)?);
     let words = [
-        server.display().to_string(),
+        text(&server),
         format!("--config.file={}", dir.join("prometheus.yml").display()),
         format!("--storage.tsdb.path={}", dir.join("tsdb").display()),
         format!("--web.listen-address=127.0.0.1:{port}"),
