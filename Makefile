@@ -85,3 +85,9 @@ DIR ?= target/image-root
 BINARY ?= target/dist/linkr
 image-root:
 	cargo run --quiet --locked --package xtask -- image-root $(DIR) --binary $(BINARY)
+
+# A minute from the built binary to a dashboard: visitors, a fault and its alert, an upgrade under load; pictures in target/demo.
+.PHONY: demo
+demo:
+	cargo build --release --locked --package cli --package loadtest
+	cargo run --quiet --locked --package xtask -- demo target/release target/demo

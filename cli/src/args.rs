@@ -2,6 +2,7 @@
 
 mod clicks;
 mod copies;
+mod doctor;
 mod domains;
 mod files;
 mod keys;
@@ -15,6 +16,7 @@ mod values;
 
 pub use self::clicks::{ClickArgs, ClickBy, ClickFilters, ClickOutput, Clicks, DeletedClicks};
 pub use copies::{Backup, CopiedStore, StoreRestore};
+pub use doctor::Doctor;
 pub use domains::{DomainCommand, DomainFields, DomainWrite};
 pub use files::{Conform, Export, ExportFormat, Format, Import, ReadArgs};
 pub use keys::{Certs, Credential, EdgeCredential, KeysCommand, Mint};
@@ -116,6 +118,10 @@ pub enum Command {
     Certs(Certs),
     /// Asks an admin listener whether linkr is ready: exit status 0 or 1
     Healthcheck(Healthcheck),
+    /// Looks at a deployment and says what would hurt, each with its way out: exit status 1 if anything would
+    ///
+    /// Put it in front of the command that starts the server: linkr doctor edge --name edge1 …
+    Doctor(Box<Doctor>),
     /// Shows what an edge answers while it answers it, or its last slow answers with what came before
     Tail(Tail),
     /// Checks or prints the settings

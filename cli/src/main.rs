@@ -7,6 +7,7 @@ mod certs;
 mod client;
 mod config;
 mod copies;
+mod doctor;
 mod fault;
 mod health;
 mod line;
@@ -69,6 +70,7 @@ fn run(command: Command) -> Result<(), CommandFault> {
         Command::Backup(args) => copies::backup(&args),
         Command::Restore(args) => copies::restore(&args),
         Command::Healthcheck(args) => health::check(args.admin.as_deref()),
+        Command::Doctor(args) => doctor::examine(*args),
         Command::Tail(args) => tail::tail(&args),
         Command::Config { command: ConfigCommand::Check } => config::check(),
         Command::Config { command: ConfigCommand::Print } => config::print(),

@@ -24,6 +24,8 @@ mod copies;
 mod corpora;
 #[path = "e2e/crowds.rs"]
 mod crowds;
+#[path = "e2e/doctor.rs"]
+mod doctor;
 #[path = "e2e/domains.rs"]
 mod domains;
 #[path = "e2e/draining.rs"]
@@ -48,6 +50,8 @@ mod idle;
 mod image;
 #[path = "e2e/imports.rs"]
 mod imports;
+#[path = "e2e/kept.rs"]
+mod kept;
 #[path = "e2e/keys.rs"]
 mod keys;
 #[path = "e2e/letters.rs"]
@@ -58,6 +62,8 @@ mod listeners;
 mod lists;
 #[path = "e2e/log.rs"]
 mod log;
+#[path = "e2e/manual.rs"]
+mod manual;
 #[path = "e2e/metrics.rs"]
 mod metrics;
 #[path = "e2e/moving.rs"]
@@ -66,6 +72,8 @@ mod moving;
 mod pages;
 #[path = "e2e/postgres.rs"]
 mod postgres;
+#[path = "e2e/procedures.rs"]
+mod procedures;
 #[path = "e2e/prometheus.rs"]
 mod prometheus;
 #[path = "e2e/propagation.rs"]
@@ -104,6 +112,8 @@ mod targets;
 mod tls;
 #[path = "e2e/traces.rs"]
 mod traces;
+#[path = "e2e/tutorial.rs"]
+mod tutorial;
 #[path = "e2e/units.rs"]
 mod units;
 #[path = "e2e/words.rs"]

@@ -42,7 +42,7 @@ pub use caller::Caller;
 pub use fault::{Fault, FaultNames};
 pub use metrics::Metrics;
 pub use places::descriptors;
-pub use relay::RedisConfig;
+pub use relay::{RedisConfig, RedisSurvey, RedisUse, survey as redis_survey};
 pub use server::{
     Config, ControlServer, Readiness, ReservedAddress, StoreLocation, TlsConfig, start, start_at, start_on,
     take,

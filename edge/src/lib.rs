@@ -46,11 +46,13 @@ use worker::{Listeners, WorkerOptions};
 
 pub use crate::clicks::ClicksConfig;
 pub use driver::Driver;
+pub use listen::QUEUE as ACCEPT_QUEUE;
 pub use listen::{Address, GivenSockets, ListenAddress};
 pub use proxy::{Proxies, ProxyProtocol};
 pub use redis::{RedisConfig, RedisUrl};
-pub use sys::{file_limit, ignore_signals_of_writing, raise_file_limit};
+pub use sys::{clock_is_kept, file_limit, ignore_signals_of_writing, raise_file_limit};
 pub use tls::{ServedTls, TlsConfig, TlsSession};
+pub use worker::best_driver;
 
 /// Families for `/metrics` from whoever shares the process.
 pub type MoreMetrics = Arc<dyn exposition::Collector>;

@@ -44,6 +44,8 @@ use timing::Timing;
 
 use crate::driver::Driver;
 
+pub use runtime::best_driver;
+
 /// At the end of a drain, for connections that are silent to be told, and for answers that are being written.
 pub const LAST_WORDS: Duration = Duration::from_secs(1);
 /// Between the last handshake that begins and the end of the listener: two ticks, more than the way there and back on a

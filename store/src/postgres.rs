@@ -16,6 +16,7 @@ mod read;
 mod room;
 mod seen;
 mod sessions;
+mod survey;
 mod tags;
 mod tidy;
 mod tls;
@@ -24,6 +25,7 @@ mod write;
 
 pub use dump::{DumpReport, dump, how_to_restore};
 pub use open::{Options, bump_epoch};
+pub use survey::{Survey, survey};
 
 use crate::kept;
 use crate::model::{DomainRow, PoolCounts, Row, StoreFault, StoreStanding};

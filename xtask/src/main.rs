@@ -1,8 +1,9 @@
 //! The logic behind the make targets, so that it is Rust and not shell: `test`, `test-long`, `fuzz`, `lint`, `deny`, `bench`, `services`,
-//! `release`, `image-root`, `gen-snapshot`, `gen-clicks`, `lines`, `crawlers`, `dashboards`.
+//! `release`, `image-root`, `gen-snapshot`, `gen-clicks`, `lines`, `crawlers`, `dashboards`, `demo`.
 
 mod axe;
 mod crawlers;
+mod demo;
 mod fuzz;
 mod gen_clicks;
 mod image;
@@ -15,7 +16,7 @@ mod tools;
 
 use std::process::{Command, ExitCode};
 
-const USAGE: &str = "usage: xtask test|bench|load|compare [ARGS…] | test-long | fuzz SECONDS [TARGET…] | lint | deny | services | release [--binary PATH] [--out DIR] | release-twice | image-root DIR --binary PATH | gen-snapshot LINKS FILE | gen-clicks CLICKS LINKS DAYS FILE | lines | crawlers PACKAGE | dashboards";
+const USAGE: &str = "usage: xtask test|bench|load|compare [ARGS…] | test-long | fuzz SECONDS [TARGET…] | lint | deny | services | release [--binary PATH] [--out DIR] | release-twice | image-root DIR --binary PATH | gen-snapshot LINKS FILE | gen-clicks CLICKS LINKS DAYS FILE | lines | crawlers PACKAGE | dashboards | demo PROGRAMS OUT";
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
@@ -31,6 +32,13 @@ fn main() -> ExitCode {
         "dashboards" => write_dashboards(),
         "crawlers" => match rest {
             [package] => crawlers::write(package.as_ref()),
+            _ => Err(USAGE.to_owned()),
+        },
+        "demo" => match rest {
+            [programs, out] => {
+                tools::install_what_is_missing();
+                demo::run(programs.as_ref(), out.as_ref())
+            }
             _ => Err(USAGE.to_owned()),
         },
         "bench" => cargo(&["bench", "--workspace", "--profile", "dist"], rest),

@@ -1,6 +1,7 @@
 //! The flags of `linkr keys …` and `linkr certs`, and how a client says who it is.
 
 use super::{Api, FlagTime, moment, values};
+use crate::address::is_here;
 use crate::fault::CommandFault;
 use clap::{Args, Subcommand};
 use control::keys::KeyDraft;
@@ -118,7 +119,8 @@ impl Credential {
         let key = match (&self.key, &self.key_file) {
             (Some(key), _) => KeySource::Text(key.clone()),
             (None, Some(file)) => KeySource::File(file.clone()),
-            (None, None) => match Some(first_key()).filter(|file| is_local(server) && file.exists()) {
+            // The key of this machine is shown to nobody else.
+            (None, None) => match Some(first_key()).filter(|file| is_here(server) && file.exists()) {
                 Some(file) => KeySource::File(file),
                 None => KeySource::None,
             },
@@ -140,14 +142,6 @@ impl Credential {
 fn first_key() -> PathBuf {
     let dir = std::env::var_os("LINKR_DATA_DIR").map_or_else(|| PathBuf::from("linkr-data"), PathBuf::from);
     dir.join(FIRST_KEY)
-}
-
-/// The key of this machine is shown to nobody else.
-fn is_local(server: &str) -> bool {
-    let host = server.split("://").last().unwrap_or_default().split('/').next().unwrap_or_default();
-    let host = host.rsplit_once(':').map_or(host, |(host, _)| host);
-    host == "localhost"
-        || host.trim_matches(['[', ']']).parse().is_ok_and(|ip: std::net::IpAddr| ip.is_loopback())
 }
 
 /// How an edge says who it is.
@@ -210,21 +204,5 @@ impl Mint {
                  keys:admin and feed"
             )))?;
         Ok(KeyDraft { client: self.name.clone(), scopes, edge: self.edge.clone(), ..KeyDraft::admin() })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_first_key_stays_on_this_machine() {
-        for local in ["http://127.0.0.1:8081", "https://localhost", "http://[::1]:8081/x", "http://127.9.9.9"]
-        {
-            assert!(is_local(local), "{local}");
-        }
-        for other in ["http://10.0.0.1:8081", "https://localhost.example", "http://example:8081", ""] {
-            assert!(!is_local(other), "{other}");
-        }
     }
 }
