@@ -489,7 +489,7 @@ impl EdgeServer {
             if Instant::now() >= until {
                 let lacks =
                     if loaded { "control cannot be followed" } else { "control has not sent all links" };
-                return Err(StartFault::new(format!("this edge is not ready after a minute: {lacks}")));
+                return Err(StartFault::new(format!("this edge is not ready in time: {lacks}")));
             }
             std::thread::sleep(Duration::from_millis(2));
         }

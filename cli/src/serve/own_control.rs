@@ -16,7 +16,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::runtime::Handle;
-use tokio::sync::MutexGuard as RunningControl;
 
 /// Who is connected to the API has so long to connect anew, of what `--drain-timeout` gives: the other process waits for a
 /// minute.
@@ -151,7 +150,7 @@ impl OwnControl {
     }
 
     /// The control, unless it is closed for another process.
-    pub async fn running(&self) -> RunningControl<'_, Option<ControlServer>> {
+    pub async fn running(&self) -> tokio::sync::MutexGuard<'_, Option<ControlServer>> {
         self.running.lock().await
     }
 
@@ -189,15 +188,17 @@ impl OwnControl {
                     *running = Some(control);
                     tracing::info!(name: "control_again", "the API is served by this process again");
                 }
-                Err(fault) if told.as_ref() == Some(&fault) => tokio::time::sleep(AGAIN).await,
                 Err(fault) => {
-                    let why = fault.message();
-                    tracing::error!(
-                        name: "control_closed", why,
-                        "the store was closed for another process and cannot be opened again: redirects go on, calls of the API \
-                         wait, and it is tried again; if that does not help, restart this process"
-                    );
-                    told = Some(fault);
+                    if told.as_ref() != Some(&fault) {
+                        let why = fault.message();
+                        tracing::error!(
+                            name: "control_closed", why,
+                            "the store was closed for another process and cannot be opened again: redirects go on, calls of the \
+                             API wait, and it is tried again; if that does not help, restart this process"
+                        );
+                        told = Some(fault);
+                    }
+                    tokio::time::sleep(AGAIN).await;
                 }
             }
         }
@@ -279,7 +280,6 @@ impl OfferedControl {
     }
 }
 
-/// The process number alone would say nothing, and all else has its own.
 impl fmt::Debug for OwnControl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("OwnControl").finish_non_exhaustive()

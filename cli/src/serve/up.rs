@@ -167,7 +167,6 @@ impl UpPlan {
         given: GivenSockets,
         runtime: &Handle,
     ) -> Result<StartedBoth, CommandFault> {
-        let _inside = runtime.enter();
         let prepared = self.prepare(OfferedControl::of(newcomer.companion()));
         let (control, edge) = match prepared {
             Ok(prepared) => prepared,

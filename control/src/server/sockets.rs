@@ -60,7 +60,8 @@ impl ApiSockets {
     /// # Errors
     /// [`StartFault`] when loopback has no port left.
     pub fn at(api: ReservedAddress, config: &Config) -> Result<Self, StartFault> {
-        let wanted = (config.tls.is_some() && config.own_edge.is_some()).then_some((Ipv4Addr::LOCALHOST, 0));
+        let wanted =
+            (config.tls.is_some() && config.own_edge.is_some()).then_some((Ipv4Addr::LOCALHOST, 0_u16));
         let own = wanted.map(std::net::TcpListener::bind).transpose();
         Ok(Self { api, own: own.map_err(|e| cannot_listen("--api", config.api, e))? })
     }

@@ -58,10 +58,15 @@ pub struct Estate {
     pub offers: mpsc::Sender<ClickOffer>,
     pub admin: AdminDoor,
     /// What shares this process, and the file by which links go to the next one where there is no snapshot.
-    companion: Option<(Arc<dyn Companion>, Snapshot)>,
+    companion: Option<OwnCompanion>,
     /// Told when another process has taken over.
     pub handed_over: Notify,
     stopping: AtomicBool,
+}
+
+struct OwnCompanion {
+    companion: Arc<dyn Companion>,
+    links: Snapshot,
 }
 
 /// Who gives is asked here, until it stops or has given everything.
@@ -89,7 +94,10 @@ impl Estate {
             gatherer: Mutex::default(),
             offers,
             admin,
-            companion: shares.map(|shares| (shares.companion, Snapshot::for_heirs(&shares.links))),
+            companion: shares.map(|SharedProcess { links, companion }| OwnCompanion {
+                companion,
+                links: Snapshot::for_heirs(&links),
+            }),
             handed_over: Notify::new(),
             stopping: AtomicBool::new(false),
         }
@@ -129,7 +137,7 @@ impl Estate {
 
     /// By which links go to the next process.
     fn links(&self) -> Option<&Snapshot> {
-        let own = self.companion.as_ref().map(|(_, links)| links);
+        let own = self.companion.as_ref().map(|own| &own.links);
         own.or(self.shared.snapshot.as_ref())
     }
 
@@ -152,8 +160,8 @@ impl Estate {
             return Err("this process is being stopped".to_owned());
         }
         step("old-ready");
-        if let Some((companion, _)) = &self.companion {
-            self.change_companions(way, &**companion)?;
+        if let Some(own) = &self.companion {
+            Self::change_companions(way, &*own.companion)?;
         }
         if let Some(gatherer) = self.take_gatherer() {
             gatherer.stop(Duration::ZERO);
@@ -175,7 +183,7 @@ impl Estate {
     }
 
     /// From here on the heir's companion serves.
-    fn change_companions(&self, way: &mut Channel, companion: &dyn Companion) -> Result<(), String> {
+    fn change_companions(way: &mut Channel, companion: &dyn Companion) -> Result<(), String> {
         companion.close()?;
         step("old-closed");
         let gone = |fault: io::Error| format!("the newcomer: {}", in_words(&fault));
@@ -253,7 +261,7 @@ impl Estate {
             key: handed.key,
             starts: handed.starts.iter().map(|start| (start.ring, start.start)).collect(),
         });
-        let companion = self.companion.as_ref().map(|(companion, _)| companion.offer());
+        let companion = self.companion.as_ref().map(|own| own.companion.offer());
         let companion = companion.transpose().map_err(cannot)?;
         let tickets = self.tickets.iter().flat_map(|tickets| tickets.handed());
         let of = |all: &[InheritedListener]| all.iter().map(OfferedListener::of).collect();
@@ -297,10 +305,10 @@ impl Estate {
     /// Nothing has come of it.
     fn serve_on(&self, snapshot: &Snapshot) {
         snapshot.keep(true);
-        if let Some((companion, links)) = &self.companion {
-            links.remove();
+        if let Some(own) = &self.companion {
+            own.links.remove();
             if !self.is_stopping() {
-                Arc::clone(companion).reopen();
+                Arc::clone(&own.companion).reopen();
             }
         }
         if self.is_stopping() || self.lock_gatherer().is_some() {

@@ -118,7 +118,8 @@ fn inheritance(offer: Offer, files: Vec<OwnedFd>) -> Inheritance {
     let (listen, listen_tls) = (listeners(offer.listen), listeners(offer.listen_tls));
     let admin = listeners(offer.admin);
     let note = if offer.has_note { files.next().map(File::from) } else { None };
-    let rings = offer.rings.zip(files.next()).map(|(offered, lock)| {
+    let lock = offer.rings.is_some().then(|| files.next()).flatten();
+    let rings = offer.rings.zip(lock).map(|(offered, lock)| {
         let starts = offered.starts.into_iter().map(|(ring, start)| RingStart { ring, start }).collect();
         (offered.dir, InheritedRings { lock: lock.into(), key: offered.key, starts })
     });
