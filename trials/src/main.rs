@@ -5,6 +5,7 @@ mod beside;
 mod bulk;
 mod faults;
 mod fleet;
+mod handovers;
 mod history;
 mod hits;
 mod http;
@@ -62,6 +63,8 @@ enum Command {
     Liar(liar::Liar),
     /// What visitors wait while their edge takes a large import, and while it writes its snapshot
     Beside(beside::Interference),
+    /// One process of an edge in the place of another, again and again under load
+    Handovers(handovers::HandOvers),
     /// A large import into Postgres, beside psql's \copy of the same rows
     Bulk(bulk::Bulk),
 }
@@ -83,6 +86,7 @@ fn main() -> ExitCode {
                 Command::Attacker(attacker) => attacker.run().await,
                 Command::Liar(liar) => liar.run().await,
                 Command::Beside(beside) => beside.run().await,
+                Command::Handovers(handovers) => handovers.run().await,
                 Command::Bulk(bulk) => bulk.run().await,
             }
         });

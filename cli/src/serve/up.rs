@@ -216,7 +216,7 @@ impl UpPlan {
             )));
         }
         if let StoreLocation::Sqlite(path) = &config.store {
-            store::sqlite::check(path).map_err(CommandFault::new)?;
+            store::sqlite::can_open(path).map_err(CommandFault::new)?;
         }
         let control = self.own_control(config, sockets, lock);
         let edge = self.edge(&control, own_api)?;

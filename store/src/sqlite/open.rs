@@ -119,7 +119,7 @@ pub(super) fn open(path: &Path, options: Options) -> Result<(Connection, Claimed
 ///
 /// # Errors
 /// What to do about it, in one line.
-pub fn check(path: &Path) -> Result<(), OpenFault> {
+pub fn can_open(path: &Path) -> Result<(), OpenFault> {
     let refused =
         |e: &dyn std::fmt::Display| OpenFault::new(format!("cannot use the store {}: {e}", path.display()));
     let there = reader(path).and_then(|db| version(&db)).map_err(|e| refused(&e))?;
