@@ -271,6 +271,11 @@ impl LoadedNewcomer {
         &self.edge
     }
 
+    /// Whether the other process has ended without a word: nobody serves on if this one does not.
+    pub fn is_alone(&self) -> bool {
+        self.heir.is_alone()
+    }
+
     /// This process ends, and says why. Its companion is closed.
     pub fn give_up(self, why: &str) {
         self.heir.give_up(why);

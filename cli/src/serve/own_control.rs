@@ -101,6 +101,18 @@ impl OwnControl {
         Ok(())
     }
 
+    /// The same at the sockets that this process holds, where another control listened until now.
+    pub async fn start_again(&self, within: Duration) -> Result<(), CommandFault> {
+        let late = |_| CommandFault::new(format_args!("the store is not open after {within:?}"));
+        tokio::time::timeout(within, self.start(self.sockets()?)).await.map_err(late)?
+    }
+
+    fn sockets(&self) -> Result<ApiSockets, CommandFault> {
+        let held = self.held();
+        let held = held.as_ref().map(|held| held.sockets.sockets());
+        held.unwrap_or_else(|| Err(ErrorKind::NotConnected.into())).map_err(CommandFault::new)
+    }
+
     async fn open(&self, sockets: ApiSockets) -> Result<ControlServer, CommandFault> {
         let (store, dir, insecure) = (self.config.store.clone(), self.data_dir.clone(), self.config.insecure);
         let opened = tokio::task::spawn_blocking(move || {
@@ -140,13 +152,6 @@ impl OwnControl {
     /// What the edge in this process shows.
     pub fn own_key(&self) -> &str {
         self.config.own_edge.as_ref().map_or("", Secret::reveal)
-    }
-
-    /// Where the control of another process listened that has left them.
-    pub fn sockets(&self) -> Result<ApiSockets, CommandFault> {
-        let held = self.held();
-        let held = held.as_ref().map(|held| held.sockets.sockets());
-        held.unwrap_or_else(|| Err(ErrorKind::NotConnected.into())).map_err(CommandFault::new)
     }
 
     /// The control, unless it is closed for another process.

@@ -139,6 +139,11 @@ impl Heir {
         self.until
     }
 
+    /// Whether the other process has ended without a word, and everything that it had is here.
+    pub fn is_alone(&self) -> bool {
+        self.is_alone
+    }
+
     /// This process ends, and says why: the other one serves on.
     pub fn give_up(mut self, why: &str) {
         let _ = self.way.say(&Message::GivesUp { why: why.to_owned() }); // it may be gone
