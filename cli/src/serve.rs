@@ -33,6 +33,7 @@ const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// Descriptors that no visitor gets: the admin listener's places, and as many for everything else.
 const FILES_KEPT_BACK: usize = 2 * exposition::ADMIN_PLACES;
+
 /// Both halves, which serve.
 struct StartedBoth {
     edge: edge::EdgeServer,

@@ -204,7 +204,7 @@ pub enum Asked {
     /// One has been killed meanwhile: what it had is free within a moment.
     Ended,
     /// One has agreed.
-    Agreed(Newcomer),
+    Agreed(Box<Newcomer>),
 }
 
 /// A process with a companion that another one has offered everything. Where it ends before it has taken over, the other one
@@ -236,7 +236,7 @@ impl Newcomer {
             Answer::Ended => Asked::Ended,
             Answer::Offered(offered) => {
                 let (heir, inheritance) = *offered;
-                Asked::Agreed(Self { heir, inheritance, links: links.to_owned() })
+                Asked::Agreed(Box::new(Self { heir, inheritance, links: links.to_owned() }))
             }
         })
     }

@@ -37,7 +37,7 @@ pub enum Beginning {
     /// The process that ran has just been killed.
     Behind,
     /// One that runs hands over.
-    Heir(Newcomer),
+    Heir(Box<Newcomer>),
 }
 
 impl UpPlan {
@@ -163,7 +163,7 @@ impl UpPlan {
     /// Everything that can be tried is, before the process that runs closes its control.
     fn take_over(
         &self,
-        mut newcomer: Newcomer,
+        mut newcomer: Box<Newcomer>,
         given: GivenSockets,
         runtime: &Handle,
     ) -> Result<StartedBoth, CommandFault> {

@@ -193,7 +193,7 @@ fn the_edge_of_the_old_process_follows_the_new_control_until_it_has_ended() {
     let call = |server: &Linkr, words: &[&str]| {
         let mut client = command(LINKR, both.data.path());
         client.args(words).args(["--server", &format!("https://localhost:{}", server.api().port())]);
-        let done = client.env("LINKR_CA", api.cert()).env("SSL_CERT_FILE", api.cert()).output().unwrap();
+        let done = client.env("LINKR_SERVER_CA", api.cert()).output().unwrap();
         assert!(done.status.success(), "{}", text(&done.stderr));
     };
     call(&old.linkr, &["link", "create", "https://example.com/x", "--code", "x"]);
