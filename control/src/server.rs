@@ -47,7 +47,7 @@ pub use readiness::Readiness;
 pub use sockets::{ApiSockets, HeldSockets, ReservedAddress, take};
 pub use tls::TlsConfig;
 
-use connection::{EarlyConnection, OwnListener, ShutdownPhase, accept};
+use connection::{EarlyConnection, ShutdownPhase, accept};
 use tls::ServedTls;
 
 /// How long calls that are under way may still take when control stops, unless somebody says otherwise.

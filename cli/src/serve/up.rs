@@ -98,7 +98,7 @@ impl UpPlan {
         let lock = DirectoryLock::new(&self.args.data_dir)?;
         // The edge in this process has a key that ends with it.
         let config = self.control(Secret::new())?;
-        let clicks = self.args.clicks.config(Some(self.args.data_dir.join("clicks")));
+        let clicks = self.args.clicks.clone().config(Some(self.args.data_dir.join("clicks")));
         let checked = edge_config((&self.args.front, &self.args.behind), Vec::new(), String::new(), None)?;
         edge::check(&edge::Config { clicks, ..checked }, &given).map_err(CommandFault::new)?;
         let api = take_api(config.api, &mut given)?;
@@ -152,7 +152,7 @@ impl UpPlan {
         Ok(edge::Config {
             redis: self.redis.clone(),
             access: Access { key, ..Access::default() },
-            clicks: args.clicks.config(Some(args.data_dir.join("clicks"))),
+            clicks: args.clicks.clone().config(Some(args.data_dir.join("clicks"))),
             otlp: args.traces.otlp.clone(),
             control_health: Some(control.clone()),
             shares: Some(SharedProcess { links: self.links(), companion: control.clone() }),
