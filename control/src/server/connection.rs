@@ -499,4 +499,39 @@ mod tests {
         assert!(ask().await.contains("connection: close"));
         tokio::time::timeout(HEAD, task).await.expect("it ends").unwrap();
     }
+
+    /// Another process goes on at the listener: who was there before is told to connect anew and waited for, and who connects
+    /// behind that waits in the queue.
+    #[tokio::test]
+    async fn a_listener_that_is_left_keeps_its_queue_and_who_was_there_is_waited_for() {
+        let bound = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        bound.set_nonblocking(true).unwrap();
+        let (address, held) = (bound.local_addr().unwrap(), bound.try_clone().unwrap());
+        let own = OwnListener { listener: TcpListener::from_std(bound).unwrap(), given: false };
+        let (end, ending) = watch::channel(ShutdownPhase::NotYet);
+        let (early, mut gone) = mpsc::channel(1);
+        let places = ConnectionPlaces::new(1_024);
+        let task = tokio::spawn(accept(own, None, outer(Router::new()), places, ending, early));
+        let mut kept = TcpStream::connect(address).await.unwrap();
+        let mut ask = async || {
+            kept.write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
+            let (mut answer, mut byte) = (String::new(), [0]);
+            while !answer.ends_with("\r\n\r\n") {
+                assert_eq!(kept.read(&mut byte).await.unwrap(), 1, "{answer}");
+                answer.push(char::from(byte[0]));
+            }
+            answer
+        };
+        assert!(!ask().await.contains("connection: close"));
+        end.send_replace(ShutdownPhase::Draining);
+        assert_eq!(gone.try_recv(), Err(mpsc::error::TryRecvError::Empty), "it has not been told yet");
+        assert!(ask().await.contains("connection: close"));
+        let none_left = tokio::time::timeout(HEAD, gone.recv()).await.expect("it is gone");
+        assert_eq!(none_left, None);
+        end.send_replace(ShutdownPhase::Left(Instant::now()));
+        tokio::time::timeout(HEAD, task).await.expect("it ends").unwrap();
+        let waits = TcpStream::connect(address).await.unwrap();
+        let (_, from) = TcpListener::from_std(held).unwrap().accept().await.unwrap();
+        assert_eq!(from, waits.local_addr().unwrap());
+    }
 }
