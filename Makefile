@@ -42,10 +42,11 @@ trials:
 	target/release/linkr-trials beside --driver uring
 	target/release/linkr-trials beside --driver epoll
 	target/release/linkr-trials clicks
+	target/release/linkr-trials handovers
 	target/release/linkr-trials storm
 	target/release/linkr-trials bulk
 
-# Two edges, each restarted ten times behind a real HAProxy and a real nginx: no request may fail.
+# Two edges, each restarted twenty times behind a real HAProxy and a real nginx: no request may fail.
 .PHONY: restarts
 restarts:
 	LINKR_LONG=1 cargo test --locked --package cli --test e2e accurate::a_roll -- --nocapture

@@ -374,6 +374,9 @@ pub struct Up {
     /// The directory that holds everything
     #[arg(long, env = "LINKR_DATA_DIR", default_value = "./linkr-data", value_name = "DIR")]
     pub data_dir: PathBuf,
+    /// Go on in the place of the linkr up that runs with the same --data-dir, without a visitor's notice; without one, just start
+    #[arg(long, env = "LINKR_UPGRADE", value_parser = clap::builder::BoolishValueParser::new())]
+    pub upgrade: bool,
     /// The reading half.
     #[command(flatten)]
     pub front: EdgeArgs,

@@ -44,8 +44,8 @@ pub use metrics::Metrics;
 pub use places::descriptors;
 pub use relay::{RedisConfig, RedisSurvey, RedisUse, survey as redis_survey};
 pub use server::{
-    Config, ControlServer, Readiness, ReservedAddress, StoreLocation, TlsConfig, start, start_at, start_on,
-    take,
+    ApiSockets, Config, ControlServer, HeldSockets, Readiness, ReservedAddress, StoreLocation, TlsConfig,
+    start, start_at, start_on, take,
 };
 pub use service::BaseUrl;
 pub use traces::{CallTrace, Traces};

@@ -29,6 +29,7 @@ mod write;
 pub use connect::Options;
 pub use copies::{RestoreReport, backup, restore};
 pub use file::OpenFault;
+pub use open::can_open;
 
 use self::clicks::ClickFile;
 use super::ROOM;

@@ -216,7 +216,7 @@ impl Edge {
 }
 
 /// A command that stays on one core, behind the words that it runs under.
-fn pinned(core: &str, under: &[String], program: &Path, dir: &Path, words: &[&str]) -> Command {
+pub fn pinned(core: &str, under: &[String], program: &Path, dir: &Path, words: &[&str]) -> Command {
     let mut pinned = command(Path::new("taskset"), dir, &["-c", core]);
     pinned.args(under).arg(program).args(words);
     pinned

@@ -5,6 +5,7 @@ mod beside;
 mod bulk;
 mod faults;
 mod fleet;
+mod handovers;
 mod history;
 mod hits;
 mod http;
@@ -65,6 +66,8 @@ enum Command {
     Beside(beside::Interference),
     /// Questions about clicks on a large store of them, and what visitors wait beside a storm of them
     Questions(questions::Questions),
+    /// One process of an edge in the place of another, again and again under load
+    Handovers(handovers::HandOvers),
     /// A large import into Postgres, beside psql's \copy of the same rows
     Bulk(bulk::Bulk),
 }
@@ -87,6 +90,7 @@ fn main() -> ExitCode {
                 Command::Liar(liar) => liar.run().await,
                 Command::Beside(beside) => beside.run().await,
                 Command::Questions(questions) => questions.run().await,
+                Command::Handovers(handovers) => handovers.run().await,
                 Command::Bulk(bulk) => bulk.run().await,
             }
         });
