@@ -68,7 +68,7 @@ fn site(scopes: &'static [&'static str], good: Arc<AtomicBool>) -> Site {
         let rights = Rights { key_id: "0123".into(), scopes: scopes.to_vec(), domains: Vec::new() };
         (key == "lk_good" && good.load(Relaxed)).then_some(rights)
     });
-    Site::new(api(), Some(rights))
+    Site::new(api(), Some(rights), None)
 }
 
 async fn signed_in(site: &Site) -> Visitor<'_> {
@@ -247,7 +247,7 @@ async fn an_address_of_the_terminal_signs_in_once() {
 
 #[tokio::test]
 async fn where_no_key_is_asked_for_everybody_has_a_session_and_its_token() {
-    let site = Site::new(api(), None);
+    let site = Site::new(api(), None, None);
     let stranger = Visitor { site: &site, cookie: String::new() };
     let (status, page, response) = stranger.ask("GET", "/ui/session", &[], "").await;
     assert!(status == StatusCode::OK && page.contains("none is asked for here"), "{page}");
