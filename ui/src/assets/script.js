@@ -105,17 +105,17 @@
     }, table);
   });
 
-  each("[data-live]", (place) => {
+  each("[data-watch]", (place) => {
     place.hidden = false;
-    const [button, says] = [place.querySelector("button"), place.querySelector("[data-live-says]")];
+    const [button, says] = [place.querySelector("button"), place.querySelector("[data-watch-says]")];
     const table = place.querySelector("table");
-    const total = document.querySelector("[data-live-total]");
+    const total = document.querySelector("[data-watch-total]");
     let stop, seen, missed;
     const show = ({ clicks = [], missed: more = 0 }) => {
       seen += clicks.length;
       missed += Number(more);
       says.textContent = `${seen} clicks since you began to watch` + (missed ? `, and ${missed} of the domain that were too many to show.` : ".");
-      if (total) total.textContent = (Number(total.dataset.liveTotal) + seen).toLocaleString("en");
+      if (total) total.textContent = (Number(total.dataset.watchTotal) + seen).toLocaleString("en");
       for (const click of clicks.slice(-10)) {
         const row = table.tBodies[0].insertRow(0);
         const cells = [local(new Date(click.time)), click.code, click.kind, click.country, click.browser, click.referrer];
@@ -132,7 +132,7 @@
       stop = new AbortController();
       [seen, missed] = [0, 0];
       try {
-        const answer = await fetch(place.dataset.live, { signal: stop.signal, redirect: "error" });
+        const answer = await fetch(place.dataset.watch, { signal: stop.signal, redirect: "error" });
         if (!answer.ok) throw new Error(await answer.text());
         const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
         let rest = "";

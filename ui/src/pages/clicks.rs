@@ -158,7 +158,7 @@ impl Overview {
             section aria-labelledby="numbers" {
                 h2 id="numbers" class="hidden" { "The numbers" }
                 p class="big" {
-                    strong data-live-total=(count) { (show::number(count)) } " " (question.of_whom()) " in " (period.words())
+                    strong data-watch-total=(count) { (show::number(count)) } " " (question.of_whom()) " in " (period.words())
                 }
                 p {
                     @match &self.before {

@@ -47,10 +47,10 @@ pub async fn export(visit: Visit) -> Result<Answer, Refusal> {
 /// Where the script shows clicks as they come; without it, nothing.
 pub fn live(question: &Question<'_>) -> Markup {
     html! {
-        section aria-labelledby="live" data-live=(question.way_to("/ui/clicks/live", "", "")) hidden {
+        section aria-labelledby="live" data-watch=(question.way_to("/ui/clicks/live", "", "")) hidden {
             h2 id="live" { "Live" }
             p class="buttons" { button type="button" aria-pressed="false" { "Watch clicks as they come" } }
-            p role="status" data-live-says="" {}
+            p role="status" data-watch-says="" {}
             table class="plain" hidden {
                 caption class="hidden" { "The last clicks" }
                 thead {
