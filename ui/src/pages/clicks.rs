@@ -116,7 +116,7 @@ fn search(visit: &Visit, domains: &[String], wrong: Option<&Refusal>) -> Markup 
             @for dimension in DIMENSIONS.iter().filter(|own| !query.get(own.name).is_empty()) {
                 (line(dimension.name, dimension.word))
             }
-            details open[is_typed || wrong.is_some() || !query.get("by").is_empty()] {
+            details open[is_typed || wrong.is_some_and(|refusal| refusal.field.is_some()) || !query.get("by").is_empty()] {
                 summary { "From and until, zone, length of a bar" }
                 (period::fields(query, wrong))
                 (fields::zone_field(query, wrong, true))
