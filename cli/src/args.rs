@@ -27,6 +27,7 @@ pub use tags::TagCommand;
 pub use tail::Tail;
 pub use targets::TargetCommand;
 pub use values::OwnFile;
+pub use values::{base, column};
 
 use moments::{moment, past_moment};
 use values::{

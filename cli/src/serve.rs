@@ -13,6 +13,7 @@ mod upgrade;
 use crate::args::{
     ClickArgs, Command, Control, ControlArgs, ControlCommand, Edge, EdgeArgs, ProxyArgs, RedisArgs, Up,
 };
+use crate::client;
 use crate::fault::CommandFault;
 use crate::log::{self, LogForm, announce};
 use crate::out;
@@ -286,6 +287,7 @@ fn control_config(
         redis,
         cors_origins,
         trusted_peers: behind.trusted_peers.clone(),
+        link_files: Some(client::link_files()),
         traces: None,
     })
 }

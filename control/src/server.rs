@@ -83,6 +83,8 @@ pub struct Config {
     pub cors_origins: Vec<String>,
     /// Proxies in front of the API: the client that they name in `X-Forwarded-For` is counted for its calls.
     pub trusted_peers: Vec<Network>,
+    /// What reads and writes files of links for the pages; `None`: they offer no files.
+    pub link_files: Option<ui::LinkFiles>,
     /// What takes the spans of this process; `None`: there are none.
     pub traces: Option<Traces>,
 }
@@ -292,7 +294,7 @@ async fn start_with(
         trusted: config.trusted_peers,
     };
     let cors = Cors::of(&config.cors_origins).map_err(StartFault::new)?;
-    let (stack, site) = around(calls, rest::router(made_on), Arc::new(guard), cors);
+    let (stack, site) = around(calls, rest::router(made_on), Arc::new(guard), cors, config.link_files);
 
     let files = exposition::file_limit();
     let (hint, until, shown) = (writer.head(), stopped.clone(), tail.head());

@@ -51,7 +51,13 @@ struct RequestId(Arc<str>);
 
 /// Both halves of the API behind the whole stack, and the pages in front of them: a page makes its calls through the same
 /// guard as everybody.
-pub fn around(calls: Router, resources: Router, guard: Arc<Guard>, cors: Option<Cors>) -> (Stack, ui::Site) {
+pub fn around(
+    calls: Router,
+    resources: Router,
+    guard: Arc<Guard>,
+    cors: Option<Cors>,
+    files: Option<ui::LinkFiles>,
+) -> (Stack, ui::Site) {
     let halves = tower::service_fn(move |request: Request| {
         let half = if is_grpc(request.headers()) { &calls } else { &resources };
         half.clone().oneshot(request)
@@ -60,7 +66,7 @@ pub fn around(calls: Router, resources: Router, guard: Arc<Guard>, cors: Option<
         .layer(from_fn_with_state(guard.clone(), guard::guarded))
         .layer(DefaultBodyLimit::max(BODY_BYTES))
         .service(halves);
-    let site = ui::Site::new(BoxCloneSyncService::new(behind.clone()), guard.key_rights());
+    let site = ui::Site::new(BoxCloneSyncService::new(behind.clone()), guard.key_rights(), files);
     let pages = site.clone();
     let both = tower::service_fn(move |mut request: Request| {
         let for_people = !is_grpc(request.headers()) && ui::Site::has(request.uri().path());

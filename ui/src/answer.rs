@@ -52,6 +52,18 @@ impl Answer {
         response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
         Self::Raw(response)
     }
+
+    /// What an answer of the API holds, as a file that the browser saves: `what-name.ending`.
+    pub fn file(mut response: Response, what: &str, name: &str, ending: &str) -> Self {
+        let plain = |c: char| if c.is_ascii_alphanumeric() || "._-".contains(c) { c } else { '_' };
+        let name: String = name.chars().map(plain).take(100).collect();
+        // Letters, digits and the like alone: that is a legal value of a field.
+        if let Ok(value) = HeaderValue::from_str(&format!("attachment; filename=\"{what}-{name}.{ending}\""))
+        {
+            response.headers_mut().insert(header::CONTENT_DISPOSITION, value);
+        }
+        Self::Raw(response)
+    }
 }
 
 /// A whole document.

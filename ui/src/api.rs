@@ -25,6 +25,7 @@ pub struct Call {
     body: Option<Value>,
     etag: Option<String>,
     once: Option<String>,
+    accept: Option<&'static str>,
 }
 
 /// Why a call was refused, as REST says it.
@@ -42,7 +43,7 @@ pub struct Refusal {
 
 impl Call {
     fn new(method: Method, path: &str, parameters: &[(&str, &str)]) -> Self {
-        Self { method, address: href(path, parameters), body: None, etag: None, once: None }
+        Self { method, address: href(path, parameters), body: None, etag: None, once: None, accept: None }
     }
 
     /// A read. Empty parameters are left out, here and below.
@@ -68,6 +69,11 @@ impl Call {
     /// Only if this version is still there; empty: whatever is there.
     pub fn at(self, etag: &str) -> Self {
         Self { etag: Some(etag.to_owned()).filter(|etag| !etag.is_empty()), ..self }
+    }
+
+    /// Answered in this form, of a call that has several.
+    pub fn accepting(self, kind: &'static str) -> Self {
+        Self { accept: Some(kind), ..self }
     }
 
     /// A second one of this name is the same request.
@@ -107,6 +113,9 @@ pub async fn raw(api: &Api, key: Option<&str>, of: &Extensions, call: Call) -> R
     }
     if let Some(etag) = call.etag {
         request = request.header(header::IF_MATCH, etag);
+    }
+    if let Some(kind) = call.accept {
+        request = request.header(header::ACCEPT, kind);
     }
     if let Some(once) = call.once {
         request = request.header("idempotency-key", once);

@@ -7,9 +7,6 @@ use axum::extract::Request;
 use http::uri::Authority;
 use http::{Extensions, HeaderMap, HeaderValue, Method, header};
 
-/// Bytes of a form: the longest link, as it was read and as it is typed, percent-encoded.
-const FORM_BYTES: usize = 128 * 1024;
-
 /// Whether a path is of this site.
 pub fn is_of_site(path: &str) -> bool {
     path == "/ui" || path.starts_with("/ui/")
@@ -50,11 +47,11 @@ impl From<Turned> for NotAsked {
 }
 
 impl Asked {
-    /// Reads it, if it may come in.
+    /// Reads it, if it may come in; `most`: bytes of a form.
     ///
     /// # Errors
     /// Why it is not answered.
-    pub async fn read(request: Request) -> Result<Self, NotAsked> {
+    pub async fn read(request: Request, most: usize) -> Result<Self, NotAsked> {
         let (parts, body) = request.into_parts();
         let arrival = parts.extensions.get::<Arrival>().copied().unwrap_or_default();
         let host = arrival::host(arrival, &parts.uri, &parts.headers)?;
@@ -69,9 +66,9 @@ impl Asked {
                     "A form of this site is sent as application/x-www-form-urlencoded.",
                 ));
             }
-            let bytes = to_bytes(body, FORM_BYTES).await;
+            let bytes = to_bytes(body, most).await;
             Pairs::parse(
-                &bytes.map_err(|_| NotAsked::Unreadable("The form broke off, or has more than 128 KiB."))?,
+                &bytes.map_err(|_| NotAsked::Unreadable("The form broke off, or is longer than this page takes: 128 KiB, and 4 MiB for an import."))?,
             )
         };
         let query = Pairs::parse(parts.uri.query().unwrap_or_default().as_bytes());

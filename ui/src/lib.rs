@@ -11,6 +11,7 @@ mod fields;
 mod form;
 mod frame;
 mod gzip;
+mod link_files;
 mod merge;
 mod pages;
 mod rights;
@@ -22,6 +23,9 @@ mod visit;
 
 pub use api::Api;
 pub use arrival::Arrival;
+pub use link_files::{
+    ExportForm, LinkFile, LinkFileForms, LinkFiles, LinkRow, LinkRows, RejectedRow, RowFault,
+};
 pub use rights::{KeyRights, Rights};
 pub use sessions::SignInTickets;
 pub use site::Site;

@@ -1,9 +1,12 @@
 //! The table of pages: where each is, what it needs of a key, and what shows it. How a request comes here is not known here.
 
 mod blocks;
+mod clicks;
 mod detail;
 mod domains;
 mod edit;
+mod export;
+mod import;
 mod keys;
 mod link_form;
 mod links;
@@ -16,6 +19,11 @@ use crate::rights::Rights;
 use crate::visit::Visit;
 use http::Method;
 use std::pin::Pin;
+
+/// Bytes of a form: the longest link, as it was read and as it is typed, percent-encoded.
+pub const FORM_BYTES: usize = 128 * 1024;
+/// Bytes of a form with a file of links, percent-encoded.
+const FILE_FORM_BYTES: usize = 4 * 1024 * 1024;
 
 /// What a page answers, on its way.
 type PageFuture = Pin<Box<dyn Future<Output = Result<Answer, Refusal>> + Send>>;
@@ -52,6 +60,9 @@ static PAGES: &[PageEntry] = &[
     post("/ui/links/bulk", "links:write", |v| Box::pin(links::bulk(v))),
     get("/ui/links/new", "links:write", |v| Box::pin(edit::blank(v))),
     post("/ui/links/new", "links:write", |v| Box::pin(edit::create(v))),
+    get("/ui/links/export", "links:read", |v| Box::pin(export::links(v))),
+    get(import::PAGE, "links:write", |v| Box::pin(import::blank(v))),
+    post(import::PAGE, "links:write", |v| Box::pin(import::run(v))),
     get("/ui/links/check", "links:read", |v| Box::pin(edit::check(v))),
     get("/ui/link", "links:read", |v| Box::pin(detail::show(v))),
     get("/ui/link/edit", "links:write", |v| Box::pin(edit::filled(v))),
@@ -60,6 +71,10 @@ static PAGES: &[PageEntry] = &[
     get("/ui/link/qr.svg", "links:read", |v| Box::pin(detail::qr(v))),
     get("/ui/link/history", "links:read", |v| Box::pin(detail::history(v))),
     post("/ui/link/restore", "links:write", |v| Box::pin(detail::restore(v))),
+    get("/ui/clicks", "clicks:read", |v| Box::pin(clicks::show(v))),
+    get("/ui/clicks/unknown", "clicks:read", |v| Box::pin(clicks::unknown(v))),
+    get("/ui/clicks/export", "clicks:read", |v| Box::pin(clicks::export(v))),
+    get("/ui/clicks/live", "clicks:read", |v| Box::pin(clicks::watch(v))),
     get("/ui/tags", "links:read", |v| Box::pin(tags::list(v))),
     post("/ui/tags/rename", "links:write", |v| Box::pin(tags::rename(v))),
     get("/ui/domains", "links:read", |v| Box::pin(domains::list(v))),
@@ -82,6 +97,7 @@ static PAGES: &[PageEntry] = &[
 pub const MENU: &[(&str, &str)] = &[
     ("/ui/links", "Links"),
     ("/ui/links/new", "New link"),
+    ("/ui/clicks", "Clicks"),
     ("/ui/tags", "Tags"),
     ("/ui/domains", "Domains"),
     ("/ui/blocks", "Blocks"),
@@ -92,6 +108,11 @@ pub const MENU: &[(&str, &str)] = &[
 /// The page at a path.
 pub fn find(method: &Method, path: &str) -> Option<&'static PageEntry> {
     PAGES.iter().find(|entry| entry.method == method && entry.path == path)
+}
+
+/// Bytes of a form that a path takes of somebody who is signed in.
+pub fn form_bytes(path: &str) -> usize {
+    if path == import::PAGE { FILE_FORM_BYTES } else { FORM_BYTES }
 }
 
 /// Every page: its method, its path and what it needs.

@@ -120,6 +120,11 @@ impl Sessions {
         Some(entry.session.clone())
     }
 
+    /// Whether it has not ended. This is no visit.
+    pub fn is_alive(&self, id: SessionId, now: Instant) -> bool {
+        self.table().sessions.get(&id).is_some_and(|entry| entry.lives(now))
+    }
+
     /// Ends one.
     pub fn end(&self, id: SessionId) {
         self.table().sessions.remove(&id);

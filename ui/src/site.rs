@@ -8,6 +8,7 @@ use crate::cookies;
 use crate::form::{Pairs, href};
 use crate::frame::{self, Frame, MenuItem};
 use crate::gzip::takes_gzip;
+use crate::link_files::LinkFiles;
 use crate::pages::{self, PageEntry};
 use crate::rights::{KeyRights, Rights};
 use crate::sessions::{Session, Sessions, SignInTickets};
@@ -28,6 +29,7 @@ pub struct Site(Arc<SiteParts>);
 struct SiteParts {
     api: Api,
     keys: Option<KeyRights>,
+    files: Option<LinkFiles>,
     sessions: Arc<Sessions>,
     /// For forms of those who have no session.
     strangers: Semaphore,
@@ -47,10 +49,11 @@ struct Visitor {
 }
 
 impl Site {
-    /// A site over the API. `keys`: what a key allows; `None`: nobody is asked for one.
-    pub fn new(api: Api, keys: Option<KeyRights>) -> Self {
+    /// A site over the API. `keys`: what a key allows; `None`: nobody is asked for one. `files`: what reads and writes files of
+    /// links; `None`: that is not offered.
+    pub fn new(api: Api, keys: Option<KeyRights>, files: Option<LinkFiles>) -> Self {
         let strangers = Semaphore::new(STRANGERS);
-        Self(Arc::new(SiteParts { api, keys, sessions: Arc::default(), strangers }))
+        Self(Arc::new(SiteParts { api, keys, files, sessions: Arc::default(), strangers }))
     }
 
     /// What makes addresses that sign in once.
@@ -104,11 +107,12 @@ impl Site {
     /// Reads a request. Forms of those who have no session take turns.
     async fn read(&self, request: Request) -> Result<Asked, NotAsked> {
         if request.method().is_safe() || self.is_known(&request) {
-            return Asked::read(request).await;
+            let most = pages::form_bytes(request.uri().path());
+            return Asked::read(request, most).await;
         }
         let in_turn = async {
             let _turn = self.0.strangers.acquire().await; // it is never closed
-            Asked::read(request).await
+            Asked::read(request, pages::FORM_BYTES).await
         };
         let late = Err(NotAsked::Unreadable("The form did not arrive within 5 seconds: send it again."));
         tokio::time::timeout(PATIENCE, in_turn).await.unwrap_or(late)
@@ -194,6 +198,7 @@ impl Site {
             api: self.0.api.clone(),
             sessions: self.0.sessions.clone(),
             session: visitor.session.clone(),
+            files: self.0.files.clone(),
             of: asked.of.clone(),
             rights: visitor.rights.clone(),
             query: asked.query.clone(),

@@ -3,10 +3,11 @@
 use crate::answer::Answer;
 use crate::api::{self, Api, Call, Refusal};
 use crate::form::Pairs;
+use crate::link_files::LinkFiles;
 use crate::rights::Rights;
 use crate::sessions::{self, Notice, Session, Sessions};
 use axum::response::Response;
-use http::Extensions;
+use http::{Extensions, StatusCode};
 use maud::{Markup, html};
 use serde_json::Value;
 use std::sync::Arc;
@@ -16,6 +17,7 @@ pub struct Visit {
     pub(crate) api: Api,
     pub(crate) sessions: Arc<Sessions>,
     pub(crate) session: Session,
+    pub(crate) files: Option<LinkFiles>,
     /// Of the request: its connection and its id, for the calls that are made for it.
     pub(crate) of: Extensions,
     /// What the key allows.
@@ -41,6 +43,17 @@ impl Visit {
     /// What REST refuses it with.
     pub async fn raw(&self, call: Call) -> Result<Response, Refusal> {
         api::raw(&self.api, self.session.key.as_deref(), &self.of, call).await
+    }
+
+    /// What reads and writes files of links.
+    ///
+    /// # Errors
+    /// There is nothing here that does.
+    pub fn files(&self) -> Result<&LinkFiles, Refusal> {
+        let none = || {
+            Refusal::new(StatusCode::NOT_FOUND, "NOT_FOUND", "files of links are not read or written here")
+        };
+        self.files.as_ref().ok_or_else(none)
     }
 
     /// The domain that is meant: of the form, of the address, or the first that the key is for.

@@ -7,7 +7,7 @@ use super::{connect, parent, refused};
 use crate::args::{Export, ExportFormat, Format};
 use crate::fault::CommandFault;
 use crate::out;
-use proto::v1::ExportLinksRequest;
+use proto::v1::{ExportLinksRequest, Link};
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::{BufWriter, ErrorKind, Write};
@@ -29,11 +29,10 @@ pub async fn export(args: Export) -> Result<(), CommandFault> {
     let mut sink = Sink::open(file)?;
     let place = file.map_or("standard output".to_owned(), |file| file.display().to_string());
     let to_sink = |fault: std::io::Error| out::from_io(&place, &fault);
-    let fields: Vec<&str> =
-        FIELDS.iter().copied().chain(args.show_deleted.then_some("delete_time")).collect();
+    let fields = fields(args.show_deleted);
     let mut map = nginx::NginxMap::new();
     match format {
-        ExportFormat::Csv => sink.write_all(&csv_line(fields.iter().map(|&field| field.to_owned()))),
+        ExportFormat::Csv => sink.write_all(&csv_head(&fields)),
         ExportFormat::Jsonl => Ok(()),
         ExportFormat::NginxMap => sink.write_all(nginx::HEAD.as_bytes()),
     }
@@ -41,11 +40,8 @@ pub async fn export(args: Export) -> Result<(), CommandFault> {
     while let Some(part) = parts.message().await.map_err(|s| refused(&s, &args.server.api))? {
         for link in part.links {
             let bytes = match format {
-                ExportFormat::Csv => csv_line(fields.iter().map(|field| csv_cell(&link, field))),
-                ExportFormat::Jsonl => {
-                    let object = object(&link, fields.iter().copied());
-                    format!("{}\n", serde_json::Value::Object(object)).into_bytes()
-                }
+                ExportFormat::Csv => csv_row(&link, &fields),
+                ExportFormat::Jsonl => json_row(&link, &fields),
                 ExportFormat::NginxMap => map.line(&link).into_bytes(),
             };
             sink.write_all(&bytes).map_err(to_sink)?;
@@ -57,6 +53,26 @@ pub async fn export(args: Export) -> Result<(), CommandFault> {
     sink.finish().map_err(to_sink)?;
     map.say();
     Ok(())
+}
+
+/// What is written of each link.
+pub fn fields(with_deleted: bool) -> Vec<&'static str> {
+    FIELDS.iter().copied().chain(with_deleted.then_some("delete_time")).collect()
+}
+
+/// The names of the columns.
+pub fn csv_head(fields: &[&str]) -> Vec<u8> {
+    csv_line(fields.iter().map(|&field| field.to_owned()))
+}
+
+/// A link in these columns.
+pub fn csv_row(link: &Link, fields: &[&str]) -> Vec<u8> {
+    csv_line(fields.iter().map(|field| csv_cell(link, field)))
+}
+
+/// A link as an object in a line of its own.
+pub fn json_row(link: &Link, fields: &[&str]) -> Vec<u8> {
+    format!("{}\n", serde_json::Value::Object(object(link, fields.iter().copied()))).into_bytes()
 }
 
 /// The mode of a new file: targets and notes are not everybody's to read.

@@ -2,8 +2,12 @@
 
 #[path = "pages/browser.rs"]
 mod browser;
+#[path = "pages/clicks.rs"]
+mod clicks;
 #[path = "pages/driver.rs"]
 mod driver;
+#[path = "pages/files.rs"]
+mod files;
 #[path = "pages/person.rs"]
 mod person;
 
@@ -28,10 +32,16 @@ fn signed_in(linkr: &Linkr, key: &str) -> Person {
     person
 }
 
-const PAGES: [&str; 12] = [
+const PAGES: [&str; 18] = [
     "/ui/links",
     "/ui/links?deleted=1&order=update_time+desc&tag=x&begins=a&target=b",
     "/ui/links/new",
+    "/ui/links/import",
+    "/ui/clicks",
+    "/ui/clicks?last=90d&by=hour&kind=all&country=DE&zone=Europe/Berlin",
+    "/ui/clicks?domain=*&from=2026-01-01T00:00&to=2026-01-02T00:00",
+    "/ui/clicks?tag=none",
+    "/ui/clicks/unknown?last=30d",
     "/ui/tags",
     "/ui/domains",
     "/ui/domains/new",
@@ -265,6 +275,13 @@ fn hostile_texts_are_text() {
         "/ui/links/new?title=%3Cscript%3E&domain=%22%3E%3Cscript%3E",
         "/ui/tags?prefix=%22%3E%3Cscript%3E",
         "/ui/audit?name=%22%3E%3Cscript%3E",
+        "/ui/clicks?code=evil",
+        "/ui/clicks?code=%3Cscript%3Ealert(1)%3C/script%3E",
+        "/ui/clicks?tag=%3Cscript%3E&country=%3Cscript%3E&referrer=%22%3E%3Cscript%3E&browser=%3Csvg/onload=x%3E",
+        "/ui/clicks?kind=%3Cscript%3E&last=%3Cscript%3E&by=%3Cscript%3E",
+        "/ui/clicks?zone=%3Cscript%3E&from=%3Cscript%3E&to=%22%3E%3Cscript%3E",
+        "/ui/clicks/unknown?zone=%3Cscript%3E",
+        "/ui/links/import?rows=%3C/textarea%3E%3Cscript%3E&base=%22%3E%3Cscript%3E",
     ] {
         let page = person.get(path).body;
         assert_eq!(page.matches("<script").count(), 1, "{path}: {page}");

@@ -113,7 +113,7 @@ async fn what_the_stack_costs() {
     const CALLS: u32 = 1_000;
     let bench = Bench::new("cost");
     let bare = Router::new().route("/v1/links/x", get(async || "x"));
-    let (stack, _) = around(bare.clone(), bare.clone(), bench.guard(), None);
+    let (stack, _) = around(bare.clone(), bare.clone(), bench.guard(), None, None);
     let bearer = format!("Bearer {}", bench.secret);
     let request = || {
         let request = Plain::get("/v1/links/x").header("host", "localhost");

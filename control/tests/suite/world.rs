@@ -68,6 +68,7 @@ pub fn config(store: PathBuf) -> Config {
         redis: None,
         cors_origins: Vec::new(),
         trusted_peers: Vec::new(),
+        link_files: None,
     }
 }
 

@@ -1,5 +1,5 @@
 // What the pages have more with a script: copying, times in the visitor's zone, selecting all, a code checked while it is
-// typed, tables sorted. Every page works without it.
+// typed, tables sorted, clicks as they come, a file that is chosen. Every page works without it.
 "use strict";
 (() => {
   const each = (selector, act, root = document) => root.querySelectorAll(selector).forEach(act);
@@ -19,6 +19,13 @@
   showTimes(document);
   each("[data-zone-note]", (note) => { note.textContent = `Times are in your zone (${zone}).`; });
   each("[data-own-zone] input", (field) => { field.value = zone; });
+  // Days are those of the visitor, where nobody has said whose.
+  each("a[href^='/ui/clicks']", (link) => {
+    const way = new URL(link.href);
+    if (way.searchParams.has("zone")) return;
+    way.searchParams.set("zone", zone);
+    link.href = way;
+  });
 
   each("[data-copy]", (button) => {
     button.hidden = false;
@@ -97,6 +104,69 @@
       });
     }, table);
   });
+
+  each("[data-watch]", (place) => {
+    place.hidden = false;
+    const [button, says] = [place.querySelector("button"), place.querySelector("[data-watch-says]")];
+    const table = place.querySelector("table");
+    const total = document.querySelector("[data-watch-total]");
+    let stop, seen, missed;
+    const show = ({ clicks = [], missed: more = 0 }) => {
+      seen += clicks.length;
+      missed += Number(more);
+      says.textContent = `${seen} clicks since you began to watch` + (missed ? `, and ${missed} of the domain that were too many to show.` : ".");
+      if (total) total.textContent = (Number(total.dataset.watchTotal) + seen).toLocaleString("en");
+      for (const click of clicks.slice(-10)) {
+        const row = table.tBodies[0].insertRow(0);
+        const cells = [local(new Date(click.time)), click.code, click.kind, click.country, click.browser, click.referrer];
+        cells.forEach((text, at) => {
+          const cell = row.insertCell();
+          cell.textContent = text || "–";
+          cell.dataset.label = table.tHead.rows[0].cells[at].textContent;
+        });
+        table.hidden = false;
+        if (table.tBodies[0].rows.length > 10) table.tBodies[0].deleteRow(10);
+      }
+    };
+    const watch = async () => {
+      stop = new AbortController();
+      [seen, missed] = [0, 0];
+      try {
+        const answer = await fetch(place.dataset.watch, { signal: stop.signal, redirect: "error" });
+        if (!answer.ok) throw new Error(await answer.text());
+        const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
+        let rest = "";
+        for (let part = await reader.read(); !part.done; part = await reader.read()) {
+          const lines = (rest + part.value).split("\n");
+          rest = lines.pop();
+          lines.forEach((line) => show(JSON.parse(line)));
+        }
+        says.textContent = "The watch has ended: load the page again.";
+      } catch (fault) {
+        if (fault.name !== "AbortError") says.textContent = `Clicks cannot be watched now. ${fault.message}`;
+      }
+      button.setAttribute("aria-pressed", "false");
+    };
+    // A browser has few connections to a host: a page that nobody looks at keeps none.
+    const set = (on) => {
+      if (stop) stop.abort();
+      button.setAttribute("aria-pressed", on);
+      if (on) watch(); else says.textContent = "You do not watch.";
+    };
+    button.addEventListener("click", () => set(button.getAttribute("aria-pressed") !== "true"));
+    document.addEventListener("visibilitychange", () => { if (document.hidden && button.getAttribute("aria-pressed") === "true") set(false); });
+  });
+
+  each("[data-file]", (place) => {
+    place.hidden = false;
+    place.querySelector("input").addEventListener("change", async ({ target }) => {
+      const { rows, name } = target.form.elements;
+      if (!target.files[0]) return;
+      rows.value = await target.files[0].text();
+      name.value = target.files[0].name;
+    });
+  });
+  each("[data-go-on]", (form) => form.requestSubmit());
 
   // A form that is sent twice by impatience is sent once.
   each("form[method=post]", (form) => {

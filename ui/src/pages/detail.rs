@@ -74,6 +74,7 @@ fn actions(visit: &Visit, link: &Value) -> Markup {
         div class="buttons" {
             @if writes && !gone { a class="button" href=(to("/ui/link/edit")) { "Edit" } }
             a class="button" href=(to("/ui/link/history")) { "History" }
+            @if visit.rights.allow("clicks:read") { a class="button" href=(to("/ui/clicks")) { "Clicks" } }
             @if writes {
                 form method="post" action="/ui/link/state" {
                     (visit.marks())

@@ -8,6 +8,8 @@ use crate::visit::Visit;
 use maud::{Markup, html};
 use serde_json::{Value, json};
 
+use super::clicks::ListedClicks;
+
 /// Rows of a page.
 const ROWS: &str = "50";
 
@@ -64,24 +66,34 @@ fn filter(query: &Pairs) -> String {
     all.join(" AND ")
 }
 
-/// `GET /ui/links`.
-pub async fn list(visit: Visit) -> Result<Answer, Refusal> {
-    let (query, domain) = (&visit.query, visit.domain());
+/// A page of the links that an address asks for.
+///
+/// # Errors
+/// What REST refuses it with.
+pub async fn found(visit: &Visit, rows: &str, token: &str) -> Result<Value, Refusal> {
+    let query = &visit.query;
     let deleted = if query.has("deleted") { "true" } else { "" };
     let condition = filter(query);
     let parameters = [
-        ("page_size", ROWS),
-        ("page_token", query.get("page")),
+        ("page_size", rows),
+        ("page_token", token),
         ("filter", condition.as_str()),
         ("order_by", query.get("order")),
         ("show_deleted", deleted),
     ];
-    let found = visit.call(Call::get(&domain_path(domain, "/links"), &parameters)).await;
+    visit.call(Call::get(&domain_path(visit.domain(), "/links"), &parameters)).await
+}
+
+/// `GET /ui/links`.
+pub async fn list(visit: Visit) -> Result<Answer, Refusal> {
+    let found = found(&visit, ROWS, visit.query.get("page")).await;
     let domains = domains(&visit).await;
+    let counts = visit.rights.allow("clicks:read") && found.is_ok();
+    let clicks = if counts { Some(ListedClicks::read(&visit).await) } else { None };
     let body = html! {
         (search(&visit, &domains))
         @match &found {
-            Ok(answer) => { (rows(&visit, answer)) }
+            Ok(answer) => { (rows(&visit, answer, clicks.as_ref())) }
             Err(refusal) => { p role="alert" class="notice bad" { (refusal.detail) } }
         }
     };
@@ -127,7 +139,9 @@ fn search(visit: &Visit, domains: &[String]) -> Markup {
     }
 }
 
-fn rows(visit: &Visit, answer: &Value) -> Markup {
+type Clicks<'a> = Option<&'a Result<ListedClicks, Refusal>>;
+
+fn rows(visit: &Visit, answer: &Value, clicks: Clicks<'_>) -> Markup {
     let (links, next) = (elements(answer, "links"), text(answer, "next_page_token"));
     let writes = visit.rights.allow("links:write");
     let onward = format!("/ui/links?{}", visit.query.with("page", next).encode());
@@ -138,11 +152,14 @@ fn rows(visit: &Visit, answer: &Value) -> Markup {
                 tr {
                     @if writes { th scope="col" { span class="hidden" { "Select" } } }
                     th scope="col" { "Code" } th scope="col" { "Leads to" } th scope="col" { "Title and tags" }
-                    th scope="col" { "State" } th scope="col" { "Changed" }
+                    th scope="col" { "State" }
+                    @if clicks.is_some() { th scope="col" class="number" { "Clicks in 30 days" } }
+                    th scope="col" { "Changed" }
                 }
             }
-            tbody { @for link in links { (row(link, writes)) } }
+            tbody { @for link in links { (row(link, writes, clicks)) } }
         }
+        @if let Some(Err(refusal)) = clicks { p class="hint" { "Clicks cannot be told: " (show::sentence(&refusal.detail)) } }
     };
     html! {
         @if links.is_empty() && next.is_empty() {
@@ -167,10 +184,28 @@ fn rows(visit: &Visit, answer: &Value) -> Markup {
             @if visit.query.has("page") { a href={ "/ui/links?" (visit.query.with("page", "").encode()) } { "First page" } }
             @if !next.is_empty() { a href=(onward) rel="next" { "Next page" } }
         }
+        @if visit.files().is_ok() { (files(visit)) }
     }
 }
 
-fn row(link: &Value, writes: bool) -> Markup {
+/// All of the list as a file, not only this page of it; and files that become links.
+fn files(visit: &Visit) -> Markup {
+    let export = |form: &str| {
+        let query = visit.query.with("page", "").with("domain", visit.domain()).with("form", form);
+        format!("/ui/links/export?{}", query.encode())
+    };
+    html! {
+        p class="buttons" {
+            a class="button" href=(export("csv")) { "Export this list as CSV" }
+            a class="button" href=(export("jsonl")) { "as JSON lines" }
+            @if visit.rights.allow("links:write") {
+                a class="button" href=(href(super::import::PAGE, &[("domain", visit.domain())])) { "Import links" }
+            }
+        }
+    }
+}
+
+fn row(link: &Value, writes: bool, clicks: Clicks<'_>) -> Markup {
     let (code, target) = (text(link, "code"), text(link, "target"));
     let short = show::short_url(link);
     html! {
@@ -188,6 +223,14 @@ fn row(link: &Value, writes: bool) -> Markup {
                 }
             }
             td data-label="State" { (state_mark(link)) }
+            @if let Some(clicks) = clicks {
+                td data-label="Clicks in 30 days" class="number" {
+                    @match clicks {
+                        Ok(clicks) => { a href=(show::link_href("/ui/clicks", link)) { (clicks.of_link(code)) } }
+                        Err(_) => { "–" }
+                    }
+                }
+            }
             td data-label="Changed" { (show::time(text(link, "update_time"))) }
         }
     }

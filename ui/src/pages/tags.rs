@@ -33,7 +33,12 @@ pub async fn list(visit: Visit) -> Result<Answer, Refusal> {
         } @else {
             table class="cards" data-sort="" {
                 caption class="hidden" { "Tags" }
-                thead { tr { th scope="col" { "Tag" } th scope="col" { "Links" } } }
+                thead {
+                    tr {
+                        th scope="col" { "Tag" } th scope="col" { "Links" }
+                        @if visit.rights.allow("clicks:read") { th scope="col" { "Clicks" } }
+                    }
+                }
                 tbody { @for tag in tags { (row(&visit, tag)) } }
             }
         }
@@ -51,6 +56,9 @@ fn row(visit: &Visit, tag: &Value) -> Markup {
         tr {
             th scope="row" { a class="tag" href=(href("/ui/links", &[("domain", visit.domain()), ("tag", name)])) { (name) } }
             td data-label="Links" { (show::number(tag["links"].as_u64().unwrap_or(0))) }
+            @if visit.rights.allow("clicks:read") {
+                td { a href=(href("/ui/clicks", &[("domain", visit.domain()), ("tag", name)])) aria-label={ "Clicks with tag " (name) } { "Clicks" } }
+            }
         }
     }
 }

@@ -68,7 +68,7 @@ fn site(scopes: &'static [&'static str], good: Arc<AtomicBool>) -> Site {
         let rights = Rights { key_id: "0123".into(), scopes: scopes.to_vec(), domains: Vec::new() };
         (key == "lk_good" && good.load(Relaxed)).then_some(rights)
     });
-    Site::new(api(), Some(rights))
+    Site::new(api(), Some(rights), None)
 }
 
 async fn signed_in(site: &Site) -> Visitor<'_> {
@@ -247,7 +247,7 @@ async fn an_address_of_the_terminal_signs_in_once() {
 
 #[tokio::test]
 async fn where_no_key_is_asked_for_everybody_has_a_session_and_its_token() {
-    let site = Site::new(api(), None);
+    let site = Site::new(api(), None, None);
     let stranger = Visitor { site: &site, cookie: String::new() };
     let (status, page, response) = stranger.ask("GET", "/ui/session", &[], "").await;
     assert!(status == StatusCode::OK && page.contains("none is asked for here"), "{page}");
@@ -282,4 +282,31 @@ async fn strangers_who_never_end_their_forms_keep_nobody_out_for_long() {
         assert_eq!(one.await.unwrap(), StatusCode::BAD_REQUEST);
     }
     assert!(before.elapsed() <= PATIENCE + Duration::from_secs(1), "{:?}", before.elapsed());
+}
+
+/// Found while it was built: whoever signs out everywhere has ended what another browser of his watches.
+#[tokio::test]
+async fn a_watch_of_clicks_tells_nothing_once_its_session_has_ended() {
+    let (send, lines) = tokio::sync::mpsc::channel::<Result<&'static str, Infallible>>(4);
+    let lines = Arc::new(std::sync::Mutex::new(Some(tokio_stream::wrappers::ReceiverStream::new(lines))));
+    let api = Api::new(tower::service_fn(move |request: Request| {
+        assert!(request.uri().path().ends_with("/clicks:watch"), "{}", request.uri());
+        let stream = lines.lock().unwrap().take().map(Body::from_stream);
+        async move { Ok::<_, Infallible>(Response::new(stream.unwrap_or_default())) }
+    }));
+    let rights: KeyRights = Arc::new(|_| {
+        Some(Rights { key_id: "0123".into(), scopes: vec!["clicks:read"], domains: Vec::new() })
+    });
+    let site = Site::new(api, Some(rights), None);
+    let visitor = signed_in(&site).await;
+    let other = signed_in(&site).await;
+    let request = Request::get("/ui/clicks/live?code=a").header("host", "127.0.0.1:8081");
+    let watch = site.answer(request.header("cookie", &visitor.cookie).body(Body::empty()).unwrap()).await;
+    let mut told = watch.into_body().into_data_stream();
+    send.send(Ok("one\n")).await.unwrap();
+    assert_eq!(tokio_stream::StreamExt::next(&mut told).await.unwrap().unwrap(), "one\n");
+    let form = format!("_token={}&everywhere=1", other.token().await);
+    other.ask("POST", "/ui/sign-out", &[], &form).await;
+    send.send(Ok("two\n")).await.unwrap();
+    assert!(tokio_stream::StreamExt::next(&mut told).await.is_none(), "nothing is told, and the watch ends");
 }

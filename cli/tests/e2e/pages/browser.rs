@@ -1,9 +1,11 @@
 //! The pages in a real Chromium: each task by keyboard and by mouse, narrow and wide, light and dark; rules of accessibility,
 //! complaints of the console, requests to elsewhere. `LINKR_PICTURES=DIR` keeps a picture of every page.
 
+use super::clicks::{clicked, told};
 use super::driver::Driver;
 use super::up;
-use crate::support::{Dir, Linkr, alone, has, skip, workspace};
+use crate::clicks::{FIREFOX, visit};
+use crate::support::{Connection, Dir, Linkr, alone, has, skip, until, workspace};
 use serde_json::Value;
 use std::fs;
 use std::path::PathBuf;
@@ -45,6 +47,10 @@ fn every_task_is_done_in_a_real_browser() {
         walk.make_a_link();
         walk.change_it_and_put_it_back();
         walk.do_many_at_once();
+        walk.look_at_clicks();
+        walk.watch_clicks();
+        walk.find_a_dead_code();
+        walk.import_a_file();
         walk.look_at_every_page();
         walk.sign_out();
     }
@@ -75,6 +81,8 @@ fn furnish(linkr: &Linkr, dir: &Dir) {
         &["link", "create", "https://www.example/poster", "--code", "poster", "--domain", "go.example"],
     );
     linkr.ok(dir, &["target", "block", "evil.example"]);
+    clicked(linkr, dir);
+    told(linkr, dir);
     linkr.catch_up();
 }
 
@@ -192,6 +200,82 @@ impl Walk<'_> {
         self.look("poster");
     }
 
+    /// What a link had in the last 24 hours, and of that what one referrer sent: by keyboard.
+    fn look_at_clicks(&mut self) {
+        self.open("/ui/link?code=x");
+        self.driver.tab_to("a.button[href*='/ui/clicks']");
+        self.driver.keys(ENTER);
+        self.driver.until("location.pathname == '/ui/clicks' && document.readyState == 'complete'");
+        assert!(self.driver.address().contains("zone=Europe%2FBerlin"), "days are the visitor's");
+        self.driver.tab_to("#last");
+        self.driver.keys("\u{e013}");
+        self.driver.tab_to(".search button.main");
+        self.driver.keys(ENTER);
+        self.driver.until("location.search.includes('last=24h') && document.querySelectorAll('.numbers tbody tr').length == 24");
+        self.driver.click("a[href*='referrer=news.example']");
+        self.driver.until("location.search.includes('referrer=news.example') && document.querySelector('[data-watch-total]') != null");
+        assert_eq!(self.driver.value("document.querySelector('.bars').getBBox().height > 100"), true);
+        self.look("clicks-of-a-link");
+    }
+
+    fn watch_clicks(&mut self) {
+        self.open("/ui/clicks?code=y");
+        self.driver.click("[data-watch] button");
+        let mut edge = Connection::to(self.linkr.edge());
+        let seen = "document.querySelectorAll('[data-watch] tbody tr').length > 0";
+        // The watch begins when it does: clicks go on until it has seen one.
+        until("the watch to see a click", || {
+            visit(&mut edge, "GET", "/y", &[("User-Agent", FIREFOX), ("Referer", "https://news.example/")]);
+            (self.driver.value(seen) == true).then_some(())
+        });
+        let row = self.driver.value("document.querySelector('[data-watch] tbody tr').textContent");
+        assert!(row.as_str().unwrap().ends_with("yhuman–Firefoxnews.example"), "{row}");
+        let more = "Number(document.querySelector('[data-watch-total]').textContent) > \
+                    Number(document.querySelector('[data-watch-total]').dataset.watchTotal)";
+        assert_eq!(self.driver.value(more), true);
+        self.driver.click("[data-watch] button");
+        self.driver.until("document.querySelector('[data-watch-says]').textContent == 'You do not watch.'");
+        self.look("clicks-live");
+    }
+
+    fn find_a_dead_code(&mut self) {
+        self.open("/ui/clicks");
+        self.look("clicks");
+        self.driver.click("a[href^='/ui/clicks/unknown']");
+        self.driver.until("location.pathname == '/ui/clicks/unknown' && document.readyState == 'complete'");
+        self.look("dead-codes");
+        self.driver.click("a[aria-label='Make a link of printed']");
+        self.driver.until(
+            "location.pathname == '/ui/links/new' && document.querySelector('#code').value == 'printed'",
+        );
+    }
+
+    fn import_a_file(&mut self) {
+        self.open("/ui/links?begins=promo-");
+        self.driver.click("a[href^='/ui/links/import']");
+        self.driver.until(
+            "location.pathname == '/ui/links/import' && !document.querySelector('[data-file]').hidden",
+        );
+        self.look("import");
+        // As a choice of a file does it.
+        self.driver.value(
+            "(() => { const data = new DataTransfer(); \
+             data.items.add(new File(['code,target\\nflyer,https://www.example/flyer\\nwrong,nowhere\\n'], 'links.csv')); \
+             const field = document.querySelector('#file'); field.files = data.files; \
+             field.dispatchEvent(new Event('change')); })()",
+        );
+        self.driver.until("document.querySelector('#rows').value.includes('flyer')");
+        self.driver.tab_to("main button.main");
+        self.driver.keys(ENTER);
+        self.told("2 of 2 rows: 1 created, 0 there already, 1 rejected.");
+        self.look("rejected");
+        let mend = "(() => { const rows = document.querySelector('#rows'); \
+                    rows.value = rows.value.replace(',nowhere', ',https://www.example/'); })()";
+        self.driver.value(mend);
+        self.driver.click("main button.main");
+        self.told("1 of 1 rows: 1 created");
+    }
+
     fn look_at_every_page(&mut self) {
         for (name, path) in [
             ("links", "/ui/links"),
@@ -199,6 +283,10 @@ impl Walk<'_> {
             ("none", "/ui/links?begins=none"),
             ("hostile", "/ui/link?code=a-hostile"),
             ("expired", "/ui/link?code=a-expired"),
+            ("clicks-of-a-tag", "/ui/clicks?tag=spring&last=30d"),
+            ("clicks-of-all", "/ui/clicks?domain=*&last=12m"),
+            ("clicks-none", "/ui/clicks?code=quiet&from=2026-01-01T00:00&to=2026-01-02T00:00"),
+            ("clicks-hostile", "/ui/clicks?code=a-hostile&country=-&browser=%3Cscript%3E"),
             ("tags", "/ui/tags"),
             ("domains", "/ui/domains"),
             ("new-domain", "/ui/domains/new"),

@@ -1,8 +1,15 @@
 //! Somebody with a browser without script: keeps a cookie, and sends forms as they stand on a page.
 
-use crate::support::{Answer, Connection};
+use crate::support::{Answer, Connection, text};
 use exposition::escaped;
+use std::io::Read;
 use std::net::SocketAddr;
+
+/// What a browser saves.
+pub struct Download {
+    pub name: String,
+    pub body: String,
+}
 
 pub struct Person {
     at: SocketAddr,
@@ -16,6 +23,20 @@ impl Person {
 
     pub fn get(&mut self, path: &str) -> Answer {
         self.ask("GET", path, "")
+    }
+
+    /// A file: its name as it is to be saved, and its bytes. (HTTP/1.0, so that it comes without chunks.)
+    pub fn download(&mut self, path: &str) -> Download {
+        let request = format!("GET {path} HTTP/1.0\r\nHost: {}\r\nCookie: {}\r\n\r\n", self.at, self.cookie);
+        let mut connection = Connection::to(self.at);
+        connection.write_all(request.as_bytes()).unwrap();
+        let mut answer = Vec::new();
+        connection.stream().read_to_end(&mut answer).unwrap();
+        let answer = text(&answer);
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap_or_else(|| panic!("{answer}"));
+        assert!(head.split(' ').nth(1) == Some("200"), "{path}: {answer}");
+        let name = head.split_once("filename=\"").and_then(|(_, behind)| behind.split('"').next());
+        Download { name: name.unwrap_or_default().to_owned(), body: body.to_owned() }
     }
 
     fn ask(&mut self, method: &str, path: &str, form: &str) -> Answer {
