@@ -1,6 +1,8 @@
 //! A store that is watched: how long its calls take, what goes wrong, and a line when it turns bad or good again. It does
 //! nothing else.
 
+mod reports;
+
 use crate::clock;
 use crate::metrics::StoreNumbers;
 use crate::traces;
