@@ -5,7 +5,7 @@ mod browser;
 #[path = "pages/driver.rs"]
 mod driver;
 #[path = "pages/person.rs"]
-mod person;
+pub mod person;
 
 use crate::support::{Connection, Dir, Linkr, beside_others, text};
 use person::{Person, unescaped};
@@ -28,7 +28,7 @@ fn signed_in(linkr: &Linkr, key: &str) -> Person {
     person
 }
 
-const PAGES: [&str; 12] = [
+const PAGES: [&str; 14] = [
     "/ui/links",
     "/ui/links?deleted=1&order=update_time+desc&tag=x&begins=a&target=b",
     "/ui/links/new",
@@ -37,6 +37,8 @@ const PAGES: [&str; 12] = [
     "/ui/domains/new",
     "/ui/domain?domain=-",
     "/ui/blocks",
+    "/ui/fleet",
+    "/ui/link/explain?code=none",
     "/ui/keys",
     "/ui/keys/new",
     "/ui/audit",
