@@ -71,6 +71,11 @@ impl Minute {
     }
 
     #[cfg(test)]
+    pub fn with(durations: Durations) -> Self {
+        Self { seconds: 60, durations: durations.histogram, ..Self::default() }
+    }
+
+    #[cfg(test)]
     pub fn counted(mut self, tier: Tier, outcome: Outcome, count: u64) -> Self {
         self.answers[tier as usize][outcome as usize] = count;
         self

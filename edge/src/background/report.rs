@@ -181,7 +181,7 @@ mod tests {
         let mut spread = Durations::default();
         spread.record(20_000, 98);
         spread.record(40_000_000, 2);
-        let minute = Minute { seconds: 60, durations: spread.histogram, ..Minute::default() };
+        let minute = Minute::with(spread);
         *shared.minute.lock().unwrap() = minute.counted(Tier::Redis, Outcome::Gone, 100);
         let said = read(&shared);
         let recent = v1::AnswerCount { outcome: "gone".into(), tier: "redis".into(), count: 100 };
@@ -198,7 +198,7 @@ mod tests {
         let mut spread = Durations::default();
         let mut some = |ns: u64| spread.histogram.saturating_record_n(ns, u64::MAX >> 20);
         (0..36).for_each(|power| (4..8).for_each(|part| some(part << power)));
-        let mut minute = Minute { seconds: 60, durations: spread.histogram, ..Minute::default() };
+        let mut minute = Minute::with(spread);
         for (tier, outcome) in
             Tier::ALL.into_iter().flat_map(|tier| Outcome::ALL.map(|outcome| (tier, outcome)))
         {

@@ -75,7 +75,7 @@ fn explanation(told: &Value) -> Markup {
     html! {
         section aria-labelledby="told" {
             h2 id="told" { "Edge " (text(told, "edge")) " answers" }
-            pre { (text(told, "response").replace("\r\n", "\n").trim_end()) }
+            pre class="lines" { (text(told, "response").replace("\r\n", "\n").trim_end()) }
             dl class="facts" {
                 @for (name, word) in SAID {
                     @let value = said(&told[name]);

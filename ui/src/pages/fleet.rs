@@ -27,7 +27,7 @@ pub async fn show(visit: Visit) -> Result<Answer, Refusal> {
     };
     let body = html! {
         div data-live=(LIVE) { (body) }
-        p class="hint" data-live-note="" role="status" { "As it was when this page was loaded." }
+        p class="hint" data-live-note="" { "As it was when this page was loaded." }
     };
     Ok(Answer::with(status, "Fleet", body))
 }
@@ -40,10 +40,10 @@ fn unknown(refusal: &Refusal) -> Markup {
 }
 
 fn known(visit: &Visit, answer: &Value) -> Markup {
-    let edges = elements(answer, "edges");
+    let (edges, narrow) = (elements(answer, "edges"), !visit.rights.domains.is_empty());
     html! {
         (summary(edges))
-        @if !visit.rights.domains.is_empty() {
+        @if narrow {
             p class="hint" { "Your key is for some domains. What edges say of the visitors of all domains is not shown with it." }
         }
         @if edges.is_empty() {
@@ -51,7 +51,7 @@ fn known(visit: &Visit, answer: &Value) -> Markup {
         } @else {
             section aria-labelledby="edges" {
                 h2 id="edges" { "Edges" }
-                (table(edges))
+                div class="scroll" tabindex="0" role="region" aria-label="Table of edges" { (table(edges, narrow)) }
                 @for edge in edges { (more(edge)) }
             }
         }
@@ -79,7 +79,8 @@ fn summary(edges: &[Value]) -> Markup {
     }
 }
 
-fn table(edges: &[Value]) -> Markup {
+/// `narrow`: for a key that is not shown what edges say.
+fn table(edges: &[Value], narrow: bool) -> Markup {
     html! {
         table class="cards" {
             caption class="hidden" { "Edges" }
@@ -90,12 +91,12 @@ fn table(edges: &[Value]) -> Markup {
                     }
                 }
             }
-            tbody { @for edge in edges { (row(edge)) } }
+            tbody { @for edge in edges { (row(edge, narrow)) } }
         }
     }
 }
 
-fn row(edge: &Value) -> Markup {
+fn row(edge: &Value, narrow: bool) -> Markup {
     let report = &edge["report"];
     let time = |name: &str| report[name].as_u64().map(show::took);
     html! {
@@ -105,7 +106,7 @@ fn row(edge: &Value) -> Markup {
             td data-label="Position" { (position(edge)) }
             td data-label="Heard" { (show::time(text(edge, "last_pong"))) }
             @if report.is_null() {
-                td colspan="6" data-label="Of itself" { span class="none" { (silence(edge)) } }
+                td colspan="6" data-label="Of itself" { span class="none" { (silence(edge, narrow)) } }
             } @else {
                 td data-label="Answers a second" { (or_none(rate(edge).map(shown_rate))) }
                 td data-label="From" { (tiers(report)) }
@@ -119,11 +120,11 @@ fn row(edge: &Value) -> Markup {
 }
 
 /// Why nothing is known of what an edge says.
-fn silence(edge: &Value) -> &'static str {
-    if edge["blind"] == true {
-        "It is away, and has said nothing."
-    } else {
-        "It says nothing of itself: an older linkr, or not yet."
+fn silence(edge: &Value, narrow: bool) -> &'static str {
+    match (narrow, edge["blind"] == true) {
+        (true, _) => "Not shown with your key.",
+        (false, true) => "It is away, and has said nothing.",
+        (false, false) => "It says nothing of itself: an older linkr, or not yet.",
     }
 }
 
@@ -375,7 +376,7 @@ mod tests {
             json!({ "edge": evil, "incarnation": "0a", "blind": false, "applied": 7, "lag": 1, "report": report }),
             json!({ "edge": "b", "incarnation": "0b", "blind": true, "lag": 0 }),
         ];
-        let page = html! { (summary(&edges)) (table(&edges)) (more(&edges[0])) (super::slow(&edges)) (log(&json!(null))) };
+        let page = html! { (summary(&edges)) (table(&edges, false)) (more(&edges[0])) (super::slow(&edges)) (log(&json!(null))) };
         let page = page.into_string();
         assert!(!page.contains("<script") && !page.contains("<img"), "{page}");
         for said in
