@@ -328,6 +328,7 @@ fn edge_config(
         snapshot,
         redis,
         files_kept_back,
+        build: numbers::BUILD,
         more_metrics,
         clicks: None,
         otlp: None,

@@ -38,6 +38,8 @@ mod explain;
 mod files;
 #[path = "e2e/first.rs"]
 mod first;
+#[path = "e2e/fleet.rs"]
+mod fleet;
 #[path = "e2e/halves.rs"]
 mod halves;
 #[path = "e2e/handover.rs"]

@@ -18,9 +18,9 @@ use store::port::clicks::{
 };
 use store::port::domains::{DomainCommitReport, DomainRows};
 use store::port::{
-    Audits, CommitReport, EntryBatch, History, KeyRows, Limit, LinkPast, LinkTag, ListPage, Moment,
-    NotedAuthor, Repository, ResourceWrite, SessionRow, TagLimit, TagPage, TagRename, Tags, TidyReport,
-    TimeOrder, WalkPage,
+    Audits, CommitReport, EdgeReports, EntryBatch, History, KeyRows, Limit, LinkPast, LinkTag, ListPage,
+    Moment, NotedAuthor, Repository, ResourceWrite, SessionRow, TagLimit, TagPage, TagRename, Tags,
+    TidyReport, TimeOrder, WalkPage,
 };
 
 /// A store whose answers a test makes up.
@@ -225,6 +225,8 @@ impl ClickStore for FakeClicks {
         Ok(())
     }
 }
+
+impl EdgeReports for FakeStore {}
 
 impl Tags for FakeStore {
     fn tagged(&self, _: &LinkTag, _: &[u8], _: &[u8], _: Limit) -> Result<ListPage, StoreFault> {

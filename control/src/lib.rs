@@ -1,6 +1,7 @@
 //! The half that writes: links over gRPC and REST into a store, every change into one log, the log to every edge.
 //! Nothing here answers a visitor's request.
 
+mod asks;
 mod bound;
 mod by_name;
 mod call;
@@ -24,6 +25,7 @@ mod metrics;
 mod page;
 mod places;
 mod relay;
+mod reports;
 mod routes;
 mod seal;
 mod server;

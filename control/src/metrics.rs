@@ -78,6 +78,17 @@ impl Metrics {
         self.head.store(seq, Relaxed);
     }
 
+    /// The end of the log, as it was last seen.
+    pub(crate) fn head(&self) -> u64 {
+        self.head.load(Relaxed)
+    }
+
+    /// Whether the store holds another history than this control has seen, and nobody said that it was meant.
+    pub(crate) fn is_replaced(&self) -> bool {
+        let standing = *self.standing.lock().unwrap_or_else(PoisonError::into_inner);
+        standing.is_some_and(|standing| standing.replaced)
+    }
+
     pub(crate) fn set_standing(&self, standing: Option<StoreStanding>) {
         *self.standing.lock().unwrap_or_else(PoisonError::into_inner) = standing;
     }
@@ -181,12 +192,12 @@ impl Collector for Metrics {
             "Histories of the log that began since the start, the one of a start on SQLite included.",
             self.histories.load(Relaxed),
         )?;
-        let standing = *self.standing.lock().unwrap_or_else(PoisonError::into_inner);
         families.gauge(
             "linkr_control_store_replaced",
             "1 while the store holds another history than this control has seen, and nobody said that it was meant.",
-            f64::from(standing.is_some_and(|standing| standing.replaced)),
+            f64::from(self.is_replaced()),
         )?;
+        let standing = *self.standing.lock().unwrap_or_else(PoisonError::into_inner);
         families.gauge(
             "linkr_control_freshness_certified",
             "1: fresh answers hold over a failover of the store, too; 0: up to one.",

@@ -1,5 +1,6 @@
 //! The one port: who may bind it, what arrives on a connection, how it all ends. What a call does is not here.
 
+use crate::asks::Asks;
 use crate::day_keys::DayKeys;
 use crate::follow::{Feeder, Proofs, StreamLog, StreamQuotas};
 use crate::heads::Heads;
@@ -11,8 +12,9 @@ use crate::live_clicks::LiveClicks;
 use crate::metrics::Metrics;
 use crate::places::ConnectionPlaces;
 use crate::relay::{self, RedisConfig};
+use crate::reports::Reports;
 use crate::seal::Seal;
-use crate::service::{BaseUrl, ClickSources, InstallationRules, OwnListeners, Service, Watches};
+use crate::service::{BaseUrl, ClickSources, EdgeSources, InstallationRules, OwnListeners, Service, Watches};
 use crate::sessions::Sessions;
 use crate::stack::{Cors, Guard, Refusals, around};
 use crate::sweep::Sweeps;
@@ -244,6 +246,7 @@ async fn start_with(
     }
     let heads = standing.map(|_| Arc::new(Heads::new(store.clone())));
     let sessions = Sessions::new(known, standing.is_some());
+    let (reports, asks) = (Arc::<Reports>::default(), Arc::<Asks>::default());
     let own_listeners = OwnListeners::default();
     let (intake, commits) = Intake::new(store.clone(), metrics.clicks.clone());
     let day_keys = Arc::new(DayKeys::new(store.clone()));
@@ -253,7 +256,7 @@ async fn start_with(
         store.clone(),
         writer.clone(),
         metrics.clone(),
-        sessions.clone(),
+        EdgeSources { sessions: sessions.clone(), reports: reports.clone(), asks: asks.clone() },
         Watches::new(tail.clone(), stopped.clone()),
         ClickSources { horizon: horizon.clone(), live: live.clone(), stop: stopped.clone() },
         InstallationRules::new(&config.more_schemes, &config.own_hosts, &config.reserved_codes)
@@ -278,6 +281,8 @@ async fn start_with(
         intake: intake.clone(),
         day_keys: day_keys.clone(),
         horizon: horizon.clone(),
+        reports: reports.clone(),
+        asks,
     };
     let feeder = Arc::new(feeder);
     let made_on = ApiCalls { service: Arc::new(service), keys: keys.clone(), metrics: metrics.clone() };
@@ -304,6 +309,7 @@ async fn start_with(
         sessions: sessions.clone(),
         metrics: metrics.clone(),
     };
+    let known_edges = sessions.clone();
     let readiness = Readiness {
         metrics: metrics.clone(),
         tail: tail.clone(),
@@ -318,6 +324,10 @@ async fn start_with(
         tokio::spawn({
             let (store, writer, until) = (store.clone(), writer.clone(), stopped.clone());
             async move { sessions.run(store, writer, until).await }
+        }),
+        tokio::spawn({
+            let (store, sessions, until) = (store.clone(), known_edges, stopped.clone());
+            async move { reports.run(store, sessions, until).await }
         }),
         tokio::spawn(commits.run(stopped.clone())),
         tokio::spawn(Upkeep::new(store.clone(), metrics.clicks.clone()).run(stopped.clone())),

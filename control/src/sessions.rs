@@ -343,6 +343,11 @@ impl Sessions {
         edges
     }
 
+    /// Every process that is known, with the name of its edge.
+    pub fn processes(&self) -> HashSet<(String, u64)> {
+        self.lock().table.all().map(|row| (row.edge.clone(), row.incarnation)).collect()
+    }
+
     /// All of them, for people; `head` is the end of the log.
     pub fn list(&self, head: Seq) -> Vec<v1::Edge> {
         let (state, now) = (self.lock(), self.now());
@@ -356,6 +361,8 @@ impl Sessions {
             blind: row.blind(now),
             session_since: row.since.map(|since| wire::timestamp(self.wall(since))),
             doubled: doubled.contains(&*row.edge),
+            report: None,
+            report_time: None,
         };
         let mut edges: Vec<_> = state.table.all().map(edge).collect();
         edges.sort_by(|a, b| a.edge.cmp(&b.edge)); // stable: of one name, the earlier first

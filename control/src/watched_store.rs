@@ -2,6 +2,7 @@
 //! nothing else.
 
 mod clicks;
+mod reports;
 
 use crate::clock;
 use crate::metrics::StoreNumbers;

@@ -12,6 +12,7 @@ mod handover;
 mod keep;
 mod latency;
 mod listen;
+mod minute;
 mod proxy;
 mod pulse;
 mod records;
@@ -94,6 +95,8 @@ pub struct Config {
     pub clicks: Option<ClicksConfig>,
     /// The receiver of traces by OTLP over gRPC, as `http://host:port` or `https://…`; `None`: they are remembered alone.
     pub otlp: Option<String>,
+    /// The program, for control and for people.
+    pub build: exposition::Build,
     /// Added to `/metrics`.
     pub more_metrics: Vec<MoreMetrics>,
     /// How the control that shares the process stands.

@@ -7,6 +7,7 @@ mod clicks;
 mod connection;
 mod domains;
 mod dump;
+mod edge_reports;
 mod history;
 mod hosts;
 mod keys;
@@ -33,8 +34,8 @@ use crate::port::blocks::{BlockRows, HostIndexPlace, HostLinks};
 use crate::port::clicks::ClickStore;
 use crate::port::domains::{DomainCommitReport, DomainRows};
 use crate::port::{
-    Audits, CommitReport, EntryBatch, History, KeyRows, Limit, LinkPast, ListPage, Moment, NotedAuthor,
-    Repository, ResourceWrite, SessionRow, TidyReport, TimeOrder, WalkPage,
+    Audits, CommitReport, EdgeReports, EntryBatch, History, KeyRows, Limit, LinkPast, ListPage, Moment,
+    NotedAuthor, ReportRow, Repository, ResourceWrite, SessionRow, TidyReport, TimeOrder, WalkPage,
 };
 use crate::tombstones::TombstoneFates;
 use bytes::Bytes;
@@ -229,6 +230,12 @@ impl DomainRows for Postgres {
         let (tag, mut tried) = (crate::random::u64(), None);
         let done = self.db.call(WRITE, async |db| domains::commit(db, item, tag, now, &mut tried).await);
         done.map_err(|fault| write::refused(fault, tried.as_ref()))
+    }
+}
+
+impl EdgeReports for Postgres {
+    fn exchange_reports(&self, heard: &[ReportRow]) -> Result<Vec<ReportRow>, StoreFault> {
+        self.db.call(READ, async |db| edge_reports::exchange(db, self.control, heard).await)
     }
 }
 

@@ -121,6 +121,11 @@ impl Reach {
         Ok(blocking(&self.store, move |store| store.log_view(applied, of)).await?)
     }
 
+    /// What the store is, in one word.
+    pub fn store_kind(&self) -> String {
+        self.store.name().split(' ').next().unwrap_or_default().to_owned()
+    }
+
     /// The log and its histories.
     pub async fn histories(&self) -> Result<(LogView, Vec<History>), Fault> {
         Ok(blocking(&self.store, |store| Ok((store.log_view(0, None)?, store.histories()?))).await?)

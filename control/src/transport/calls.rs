@@ -191,6 +191,7 @@ calls! {
     Edges {
         ListEdges list_edges(ListEdgesRequest) -> ListEdgesResponse: service.edges;
         ForgetEdge forget_edge(ForgetEdgeRequest) -> ForgetEdgeResponse: service.forget_edge;
+        ExplainLink explain_link(ExplainLinkRequest) -> Explanation: service.explain_link;
     }
     keys_server::Keys {
         CreateKey create_key(CreateKeyRequest) -> Key: keys.create;

@@ -72,6 +72,7 @@ const EXPECTED: &[(&str, &str, &[&str])] = &[
     ("Targets/ListBlockedTargets", "domains:admin", &["GET /v1/blocks"]),
     ("Edges/ListEdges", "links:read", &["GET /v1/edges"]),
     ("Edges/ForgetEdge", "keys:admin", &["DELETE /v1/edges/e"]),
+    ("Edges/ExplainLink", "links:read", &["GET /v1/links/x:explain", "GET /v1/domains/-/links/x:explain"]),
     ("Keys/CreateKey", "keys:admin", &["POST /v1/keys"]),
     ("Keys/ListKeys", "keys:admin", &["GET /v1/keys"]),
     ("Keys/RotateKey", "keys:admin", &["POST /v1/keys/x:rotate"]),
