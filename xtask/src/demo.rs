@@ -80,7 +80,8 @@ pub fn run(programs: &Path, out: &Path) -> Result<(), String> {
 
     let words =
         [&*text(&programs.join("linkr-loadtest")), "run", &format!("http://{at}"), "--links", &text(&links)];
-    let words = [&words[..], &["--rate", RATE, "--time", LOAD, "--browser", "--out", &text(&out)]].concat();
+    let report = text(&out);
+    let words = [&words[..], &["--rate", RATE, "--time", LOAD, "--browser", "--out", &report]].concat();
     let mut load = Process::start(&words, &dir.join("load.log"), None).map_err(said)?;
     story.tell(&format!("visitors: {RATE} redirects a second, each answer compared"));
     std::thread::sleep(CALM);

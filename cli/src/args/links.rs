@@ -1,6 +1,6 @@
 //! The flags of `linkr link …`.
 
-use super::{AddressedCode, Api, FlagTime, Output, Server, moment, named, past_moment};
+use super::{AddressedCode, Api, FlagTime, Server, moment, named, past_moment};
 use crate::fault::CommandFault;
 use crate::out;
 use clap::builder::PossibleValuesParser;

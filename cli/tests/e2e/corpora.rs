@@ -1,8 +1,6 @@
 //! Real links and clicks, and a public corpus of HTTP requests, with both drivers. Skipped where the data is not.
 
-use crate::support::{
-    Dir, EPOLL, IO_URING, Linkr, alone, beside_others, bounded, command, has, skip, workspace,
-};
+use crate::support::{Dir, EPOLL, IO_URING, Linkr, beside_others, bounded, command, has, skip, workspace};
 use crate::tls::{Certificate, Proxy};
 use std::fs;
 use std::path::PathBuf;

@@ -32,7 +32,7 @@ fn signed_in(linkr: &Linkr, key: &str) -> Person {
     person
 }
 
-const PAGES: [&str; 19] = [
+const PAGES: [&str; 20] = [
     "/ui/links",
     "/ui/links?deleted=1&order=update_time+desc&tag=x&begins=a&target=b",
     "/ui/links/new",

@@ -6,7 +6,7 @@ pub mod receiver;
 mod slow;
 
 use crate::support::{
-    Answer, Connection, Dir, FREE_PORTS, LINKR, Linkr, alone, beside_others, command, text, until,
+    Answer, Connection, Dir, FREE_PORTS, LINKR, Linkr, beside_others, command, text, until,
 };
 use receiver::{Receiver, attribute};
 use serde_json::Value;

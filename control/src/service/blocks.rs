@@ -78,8 +78,7 @@ impl Service {
         if !after.is_empty() && (after.len() > LONGEST_HOST || !after.ends_with('.')) {
             return Err(Fault::invalid("page_token", "is none that this list gave out"));
         }
-        let mut rows: Vec<BlockRow> =
-            view.everywhere(move |store| store.everywhere(&after, size + 1)).await?;
+        let mut rows: Vec<BlockRow> = view.everywhere(move |store| store.blocks(&after, size + 1)).await?;
         let more = rows.len() > size;
         rows.truncate(size);
         let last = rows.last().filter(|_| more);

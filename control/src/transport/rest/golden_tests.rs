@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 
 const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/transport/rest/golden.txt");
 
-const ANSWERS: [&str; 24] = [
+const ANSWERS: [&str; 25] = [
     "Link",
     "Propagation",
     "ListLinksResponse",
