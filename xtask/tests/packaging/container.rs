@@ -213,7 +213,10 @@ fn one_half_each(engine: &Engine) {
         engine.run(name, &more, &["edge", "--snapshot", "/data/links"])
     };
     let lonely = edge("lonely", &[]);
-    until("an edge without control to say so", || lonely.log().contains("edge").then_some(()));
+    until("an edge without control to say that it is not ready", || {
+        let said = lonely.ask(&["exec", "lonely", "/linkr", "healthcheck"]);
+        String::from_utf8_lossy(&said.stderr).contains("127.0.0.1:8082 is not ready").then_some(())
+    });
     assert!(!lonely.is_healthy(), "an edge that has no links is healthy");
     drop(lonely);
 
