@@ -125,7 +125,7 @@ impl Container<'_> {
 
 impl Drop for Container<'_> {
     fn drop(&mut self) {
-        let _ = self.ask(&["rm", "--force", "--time", "0", &self.name]);
+        let _ = self.ask(&["rm", "--force", "--volumes", "--time", "0", &self.name]);
     }
 }
 
@@ -198,18 +198,8 @@ fn one_half_each(engine: &Engine) {
         std::os::unix::fs::chown(certificates.join(file), Some(65_532), Some(65_532)).unwrap();
     }
     let edge = |name: &str, more: &[&str]| {
-        let more = [
-            &[
-                "--env",
-                "LINKR_CONTROL=https://127.0.0.1:8081",
-                "--tmpfs",
-                "/data:mode=777",
-                "--security-opt",
-                &profile,
-            ],
-            more,
-        ]
-        .concat();
+        let more =
+            [&["--env", "LINKR_CONTROL=https://127.0.0.1:8081", "--security-opt", &profile], more].concat();
         engine.run(name, &more, &["edge", "--snapshot", "/data/links"])
     };
     let lonely = edge("lonely", &[]);
