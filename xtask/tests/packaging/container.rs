@@ -125,7 +125,7 @@ impl Container<'_> {
 
 impl Drop for Container<'_> {
     fn drop(&mut self) {
-        let _ = self.ask(&["rm", "--force", "--time", "0", &self.name]);
+        let _ = self.ask(&["rm", "--force", "--volumes", "--time", "0", &self.name]);
     }
 }
 
@@ -198,22 +198,15 @@ fn one_half_each(engine: &Engine) {
         std::os::unix::fs::chown(certificates.join(file), Some(65_532), Some(65_532)).unwrap();
     }
     let edge = |name: &str, more: &[&str]| {
-        let more = [
-            &[
-                "--env",
-                "LINKR_CONTROL=https://127.0.0.1:8081",
-                "--tmpfs",
-                "/data:mode=777",
-                "--security-opt",
-                &profile,
-            ],
-            more,
-        ]
-        .concat();
+        let more =
+            [&["--env", "LINKR_CONTROL=https://127.0.0.1:8081", "--security-opt", &profile], more].concat();
         engine.run(name, &more, &["edge", "--snapshot", "/data/links"])
     };
     let lonely = edge("lonely", &[]);
-    until("an edge without control to say so", || lonely.log().contains("edge").then_some(()));
+    until("an edge without control to say that it is not ready", || {
+        let said = lonely.ask(&["exec", "lonely", "/linkr", "healthcheck"]);
+        String::from_utf8_lossy(&said.stderr).contains("127.0.0.1:8082 is not ready").then_some(())
+    });
     assert!(!lonely.is_healthy(), "an edge that has no links is healthy");
     drop(lonely);
 
