@@ -89,7 +89,7 @@ fn settings_files_and_the_machine() {
     let tls = ["--tls-cert", "tls.pem", "--tls-key", "tls.key"];
     let usual =
         [&["edge", "--snapshot", "edge.snapshot", "--clicks-spool-bytes", "1MiB"], &NOBODY[..]].concat();
-    let edge = |more: &[&str]| doctor(&dir, &[&usual, &tls[..], more].concat());
+    let edge = |more: &[&str]| doctor(&dir, &[&usual[..], &tls, more].concat());
     let before = sound(&dir, &[&usual[..], &tls].concat());
     let planted: [(&str, &[&str]); 5] = [
         ("control_in_clear", &["--control", "http://192.0.2.1:8081"]),

@@ -1,6 +1,6 @@
 //! Data of earlier versions, kept in `cli/tests/kept`: this one opens it and finds everything that was in it.
 //!
-//! `LINKR_WRITE_KEPT=1 cargo test -p cli --test e2e kept -- --ignored` keeps that of this version, before a release.
+//! `LINKR_WRITE_KEPT=tests/kept cargo test -p cli --test e2e kept -- --ignored` keeps that of this version, before a release.
 
 use crate::stores::Store;
 use crate::support::{
@@ -205,13 +205,14 @@ fn a_database_of_each_kept_version_is_opened() {
 }
 
 #[test]
-#[ignore = "writes cli/tests/kept, with LINKR_WRITE_KEPT=1"]
+#[ignore = "writes into LINKR_WRITE_KEPT"]
 fn keep() {
-    if std::env::var_os("LINKR_WRITE_KEPT").is_none() {
+    let Some(to) = std::env::var_os("LINKR_WRITE_KEPT") else {
         return skip("keep", "LINKR_WRITE_KEPT is not set");
-    }
+    };
     let _turn = beside_others();
-    let version = workspace().join("cli/tests/kept").join(env!("CARGO_PKG_VERSION"));
+    fs::create_dir_all(&to).unwrap();
+    let version = Path::new(&to).canonicalize().unwrap().join(env!("CARGO_PKG_VERSION"));
     let answer = |to: &Path, control: &Linkr, dir: &Dir, key: &str| {
         fs::create_dir_all(to).unwrap();
         for (file, words) in QUESTIONS {
