@@ -127,7 +127,8 @@ fn a_foreign_collector_takes_every_span() {
     let log = dir.path().join("agent");
     let _agent = services::Process::start(&[&program[..], &words, &ways].concat(), &log, None).unwrap();
     until("the collector to listen", || std::net::TcpStream::connect(&grpc).ok());
-    let env = [("LINKR_OTLP", &*format!("http://{grpc}")), ("LINKR_TRUSTED_PEERS", "127.0.0.1")];
+    let otlp = format!("http://{grpc}");
+    let env = [("LINKR_OTLP", &*otlp), ("LINKR_TRUSTED_PEERS", "127.0.0.1")];
     let linkr = Linkr::up_with(&dir, &env);
     let sent = |half: &str, outcome: &str| {
         linkr.metric(&format!("linkr_{half}_otlp_spans_total{{outcome=\"{outcome}\"}}")).unwrap()

@@ -4,6 +4,7 @@ use super::{Watch, control, edge, url};
 use crate::clicks::{FIREFOX, visit_with};
 use crate::support::{Dir, FREE_PORTS, LINKR, Linkr, beside_others, command, skip, text, until};
 use proto::v1::feed_client::FeedClient;
+use tonic::transport::Channel;
 
 fn linked(control: &Linkr, dir: &Dir, edge: &Linkr) {
     control.ok(dir, &["link", "create", "https://example.com/x", "--code", "x"]);
@@ -116,8 +117,8 @@ fn numbers_that_nobody_can_have_recorded() {
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let acked = runtime.block_on(async {
-        let mut feed = FeedClient::connect(url(&control)).await.unwrap();
-        feed.append(request).await.unwrap().into_inner().acked
+        let channel = Channel::from_shared(url(&control)).unwrap().connect().await.unwrap();
+        FeedClient::new(channel).append(request).await.unwrap().into_inner().acked
     });
     assert_eq!(acked, 2);
     watch.expect(&["LinkrClicksUnbelieved"]);
