@@ -488,7 +488,8 @@ fn a_kill_in_the_middle_leaves_each_click_counted_once_and_the_rest_is_done_behi
             .map_while(Result::ok)
             .filter_map(|line| line.rsplit_once("changed ").and_then(|(_, count)| count.parse::<u64>().ok()));
         // It goes on while this reads: the kill meets it anywhere.
-        drop(changed.take(1 + kill % 4).count());
+        let steps = changed.take(1 + kill % 4).count();
+        println!("kill {kill} comes behind {steps} steps");
         process.kill().unwrap();
         process.wait().unwrap();
         let store = folder.sqlite();
