@@ -71,7 +71,7 @@ impl Mending {
 
     /// Writes all of it; how many clicks were in no count of their link, or of their domain.
     pub async fn write<R: ClickRows>(mut self, rows: &R) -> Result<u64, R::Fault> {
-        let (mut of_links, mut of_domains) = (0, 0);
+        let (mut of_links, mut of_domains) = (0_u64, 0_u64);
         for (day, subjects) in std::mem::take(&mut self.tuples) {
             let whole: Vec<i64> = subjects.keys().copied().collect();
             let mut changes = changes(subjects);
