@@ -138,6 +138,8 @@ impl<'a> Question<'a> {
     /// Single clicks, in a form.
     pub fn single(&self, form: &'static str) -> Call {
         let (Range { from, until }, kinds) = (&self.period.now, self.kinds());
+        // Up to the second in which it is asked some are left out: without an end it is the moment itself.
+        let until = if self.period.ends_now { "" } else { until };
         let kinds = if kinds.is_empty() { "human" } else { &kinds };
         let parameters = [
             ("code", self.code),
