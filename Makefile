@@ -42,13 +42,14 @@ trials:
 	target/release/linkr-trials beside --driver uring
 	target/release/linkr-trials beside --driver epoll
 	target/release/linkr-trials clicks
+	target/release/linkr-trials handovers
 	target/release/linkr-trials storm
 	target/release/linkr-trials bulk
 
-# Two edges, each restarted ten times behind a real HAProxy and a real nginx: no request may fail.
+# Two edges, each restarted twenty times behind a real HAProxy and a real nginx: no request may fail.
 .PHONY: restarts
 restarts:
-	LINKR_LONG=1 cargo test --locked --package cli --test e2e rolling -- --nocapture
+	LINKR_LONG=1 cargo test --locked --package cli --test e2e accurate::a_roll -- --nocapture
 
 # The protocol of propagation on one thread from one seed (docs/propagation.md): make sim SEED=… STEPS=…; SEEDS=100000
 # for as many from there on. ARGS go to linkr-sim.
@@ -64,11 +65,30 @@ TIME ?= 60
 fuzz:
 	cargo run --quiet --locked --package xtask -- fuzz $(TIME) $(TARGET)
 
+# Licences, sources, banned and known-to-be-weak libraries, by cargo-deny, which is built into target/tools first.
+.PHONY: deny
+deny:
+	cargo run --quiet --locked --package xtask -- deny
+
 lint:
 	cargo run --quiet --locked --package xtask -- lint
+
+# What is handed to people, in target/release-files: tarball, Debian package, image, inventory, check sums. With another
+# BINARY than a new one: make release ARGS="--binary PATH". release-twice proves that a commit gives the same bytes again.
+.PHONY: release release-twice
+release:
+	cargo run --quiet --locked --package xtask -- release $(ARGS)
+release-twice:
+	cargo run --quiet --locked --package xtask -- release-twice
 
 # The tree that the container image is made of: make image-root DIR=… BINARY=…
 DIR ?= target/image-root
 BINARY ?= target/dist/linkr
 image-root:
 	cargo run --quiet --locked --package xtask -- image-root $(DIR) --binary $(BINARY)
+
+# A minute from the built binary to a dashboard: visitors, a fault and its alert, an upgrade under load; pictures in target/demo.
+.PHONY: demo
+demo:
+	cargo build --release --locked --package cli --package loadtest
+	cargo run --quiet --locked --package xtask -- demo target/release target/demo

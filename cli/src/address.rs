@@ -34,6 +34,19 @@ pub fn plain(text: &str) -> std::result::Result<String, &'static str> {
     }
 }
 
+/// Whether a URL leads to this machine.
+pub fn is_here(url: &str) -> bool {
+    let place = url.split("://").last().unwrap_or_default().split('/').next().unwrap_or_default();
+    let place = place.rsplit('@').next().unwrap_or_default();
+    let is_port = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+    let host = place.rsplit_once(':').filter(|(_, port)| is_port(port)).map_or(place, |(host, _)| host);
+    host == "localhost"
+        || host
+            .trim_matches(['[', ']'])
+            .parse()
+            .is_ok_and(|ip: std::net::IpAddr| ip.to_canonical().is_loopback())
+}
+
 /// Connects to the first address of a host that answers: `localhost` has two.
 ///
 /// # Errors
@@ -69,6 +82,24 @@ mod tests {
         }
         for wrong in ["", "a", "https://a:1", "ftp://a:1", "http://a:1/metrics", "a:1?x", "a:99999", "a:"] {
             assert!(plain(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn addresses_of_this_machine() {
+        for here in [
+            "http://127.0.0.1:8081",
+            "https://localhost",
+            "http://[::1]:8081/x",
+            "http://127.9.9.9",
+            "redis://u:p@[::1]:6379/2",
+        ] {
+            assert!(is_here(here), "{here}");
+        }
+        for other in
+            ["http://10.0.0.1:8081", "https://localhost.example", "http://example:8081", "redis://cache", ""]
+        {
+            assert!(!is_here(other), "{other}");
         }
     }
 

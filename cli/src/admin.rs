@@ -8,8 +8,21 @@ const WAIT: Duration = Duration::from_secs(2);
 /// Bytes of an answer.
 const MOST: u64 = 1 << 20;
 
+/// What an admin listener answered.
+pub struct AdminAnswer {
+    pub status: u16,
+    /// The fields of the head, a line each.
+    pub head: String,
+    pub body: String,
+}
+
 /// The status and the body of `GET target` at `admin`: see [`address::plain`].
 pub fn get(admin: &str, target: &str) -> std::io::Result<(u16, String)> {
+    ask(admin, target).map(|answer| (answer.status, answer.body))
+}
+
+/// The answer to `GET target` at `admin`: see [`address::plain`].
+pub fn ask(admin: &str, target: &str) -> std::io::Result<AdminAnswer> {
     let admin = address::plain(admin).map_err(|why| Error::new(ErrorKind::InvalidInput, why))?;
     let mut stream = address::connect(&admin, WAIT)?;
     stream.set_read_timeout(Some(WAIT))?;
@@ -21,5 +34,5 @@ pub fn get(admin: &str, target: &str) -> std::io::Result<(u16, String)> {
     let other = || Error::new(ErrorKind::InvalidData, "what answers there is not linkr's admin listener");
     let (head, body) = answer.split_once("\r\n\r\n").ok_or_else(other)?;
     let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).ok_or_else(other)?;
-    Ok((status, body.to_owned()))
+    Ok(AdminAnswer { status, head: head.to_owned(), body: body.to_owned() })
 }

@@ -2,6 +2,7 @@
 
 mod clicks;
 mod copies;
+mod doctor;
 mod domains;
 mod files;
 mod keys;
@@ -15,6 +16,7 @@ mod values;
 
 pub use self::clicks::{ClickArgs, ClickBy, ClickFilters, ClickOutput, Clicks, DeletedClicks};
 pub use copies::{Backup, CopiedStore, StoreRestore};
+pub use doctor::Doctor;
 pub use domains::{DomainCommand, DomainFields, DomainWrite};
 pub use files::{Conform, Export, ExportFormat, Format, Import, ReadArgs};
 pub use keys::{Certs, Credential, EdgeCredential, KeysCommand, Mint};
@@ -117,6 +119,10 @@ pub enum Command {
     Certs(Certs),
     /// Asks an admin listener whether linkr is ready: exit status 0 or 1
     Healthcheck(Healthcheck),
+    /// Looks at a deployment and says what would hurt, each with its way out: exit status 1 if anything would
+    ///
+    /// Put it in front of the command that starts the server: linkr doctor edge --name edge1 …
+    Doctor(Box<Doctor>),
     /// Shows what an edge answers while it answers it, or its last slow answers with what came before
     Tail(Tail),
     /// Checks or prints the settings
@@ -129,6 +135,11 @@ pub enum Command {
     Completions {
         /// The shell.
         shell: clap_complete::Shell,
+    },
+    /// Writes a man page for each command into a directory
+    Man {
+        /// The directory, which is made where it is absent.
+        dir: PathBuf,
     },
 }
 
@@ -364,6 +375,9 @@ pub struct Up {
     /// The directory that holds everything
     #[arg(long, env = "LINKR_DATA_DIR", default_value = "./linkr-data", value_name = "DIR")]
     pub data_dir: PathBuf,
+    /// Go on in the place of the linkr up that runs with the same --data-dir, without a visitor's notice; without one, just start
+    #[arg(long, env = "LINKR_UPGRADE", value_parser = clap::builder::BoolishValueParser::new())]
+    pub upgrade: bool,
     /// The reading half.
     #[command(flatten)]
     pub front: EdgeArgs,
@@ -555,9 +569,10 @@ pub enum Output {
 /// `linkr healthcheck`.
 #[derive(Args)]
 pub struct Healthcheck {
-    /// The admin listener to ask: HOST:PORT, or a port of this machine
-    #[arg(long, env = "LINKR_ADMIN", default_value = "127.0.0.1:8082", value_name = "ADDR")]
-    pub admin: String,
+    /// The admin listener to ask: HOST:PORT, or a port of this machine [default: 127.0.0.1:8082, and 127.0.0.1:8083 where
+    /// nothing listens there]
+    #[arg(long, env = "LINKR_ADMIN", value_name = "ADDR")]
+    pub admin: Option<String>,
 }
 
 /// More threads than any machine has cores for.

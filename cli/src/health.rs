@@ -4,9 +4,28 @@ use crate::fault::CommandFault;
 use crate::{admin, out};
 use std::io::ErrorKind;
 
-/// Succeeds when `/readyz` at `admin` answers 200.
-pub fn check(admin: &str) -> Result<(), CommandFault> {
-    match admin::get(admin, "/readyz") {
+/// Where an admin listener is unless somebody says otherwise: of an edge or of both halves, and of control alone.
+const USUAL: [&str; 2] = ["127.0.0.1:8082", "127.0.0.1:8083"];
+
+/// Succeeds when `/readyz` at `admin` answers 200; without one, at the first usual place where somebody listens.
+///
+/// # Errors
+/// Not ready, nobody there, or no address.
+pub fn check(admin: Option<&str>) -> Result<(), CommandFault> {
+    let [first, second] = USUAL;
+    if let Some(admin) = admin {
+        return judged(admin, admin::get(admin, "/readyz"));
+    }
+    match admin::get(first, "/readyz") {
+        Err(fault) if fault.kind() == ErrorKind::ConnectionRefused => {
+            judged(second, admin::get(second, "/readyz"))
+        }
+        answer => judged(first, answer),
+    }
+}
+
+fn judged(admin: &str, answer: std::io::Result<(u16, String)>) -> Result<(), CommandFault> {
+    match answer {
         Ok((200, _)) => out::line("ready"),
         Ok((status @ (404 | 401), _)) => Err(CommandFault::no(format_args!(
             "what answers at {admin} has no /readyz ({status}): is it the redirect or the API port? --admin names the admin \

@@ -7,10 +7,12 @@ mod certs;
 mod client;
 mod config;
 mod copies;
+mod doctor;
 mod fault;
 mod health;
 mod line;
 mod log;
+mod man;
 mod out;
 mod secret;
 mod serve;
@@ -67,7 +69,8 @@ fn run(command: Command) -> Result<(), CommandFault> {
         Command::Conform(args) => client::conform(&args),
         Command::Backup(args) => copies::backup(&args),
         Command::Restore(args) => copies::restore(&args),
-        Command::Healthcheck(args) => health::check(&args.admin),
+        Command::Healthcheck(args) => health::check(args.admin.as_deref()),
+        Command::Doctor(args) => doctor::examine(*args),
         Command::Tail(args) => tail::tail(&args),
         Command::Config { command: ConfigCommand::Check } => config::check(),
         Command::Config { command: ConfigCommand::Print } => config::print(),
@@ -76,5 +79,6 @@ fn run(command: Command) -> Result<(), CommandFault> {
             clap_complete::generate(shell, &mut args::Linkr::command(), "linkr", &mut script);
             out::write(&script)
         }
+        Command::Man { dir } => man::write(&dir),
     }
 }

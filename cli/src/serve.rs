@@ -4,8 +4,10 @@ mod admin;
 mod data;
 mod ending;
 mod numbers;
+mod own_control;
 mod reload;
 mod supervisor;
+mod up;
 mod upgrade;
 
 use crate::args::{
@@ -17,98 +19,82 @@ use crate::log::{self, LogForm, announce};
 use crate::out;
 use crate::settings::effect;
 use control::StoreLocation;
-use control::keys::Secret;
-use data::DirectoryLock;
-pub use data::{directory, kept};
+pub use data::{directory, kept, store as location};
 use edge::Address;
 use ending::{Signals, end};
-use proto::client::{Access, KeySource};
+pub use numbers::BUILD;
+use own_control::OwnControl;
+use proto::client::Access;
 use std::io::IsTerminal;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use up::{Beginning, UpPlan};
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// Descriptors that no visitor gets: the admin listener's places, and as many for everything else.
 const FILES_KEPT_BACK: usize = 2 * exposition::ADMIN_PLACES;
-/// `up` announces itself when all links are loaded, or after so long: then it goes on loading.
-const LOAD: Duration = Duration::from_secs(5);
+
+/// Both halves, which serve.
+struct StartedBoth {
+    edge: edge::EdgeServer,
+    control: Arc<OwnControl>,
+}
 
 /// `linkr up`: both halves in one process. The edge follows over loopback, as it would from another machine.
 pub fn up(args: Up, traces: Option<control::Traces>) -> Result<(), CommandFault> {
+    if args.upgrade
+        && let Some(done) = reload::in_background()
+    {
+        return done;
+    }
     run(async {
         let mut signals = Signals::new()?;
-        let redis = edge_redis(&args.redis)?;
-        data::directory(&args.data_dir)?;
-        let _locked = DirectoryLock::new(&args.data_dir)?;
-        let store = StoreLocation::Sqlite(args.data_dir.join("linkr.db"));
-        let (insecure, tls) = (args.back.insecure, args.back.api_tls_cert.is_some());
-        // The edge in this process has a key that ends with it.
-        let own = Secret::new();
-        let config = control_config(store.clone(), args.back, &args.redis, &args.behind)?;
-        let config = control::Config { own_edge: Some(own.clone()), traces, ..config };
-        config.check().map_err(CommandFault::new)?;
-        let clicks = args.clicks.config(Some(args.data_dir.join("clicks")));
-        let checked = edge_config((&args.front, &args.behind), Vec::new(), String::new(), None)?;
-        let mut given = given_sockets()?;
-        edge::check(&edge::Config { clicks: clicks.clone(), ..checked }, &given)
-            .map_err(CommandFault::new)?;
-        let taken = take_api(config.api, &mut given)?;
-        let (first, dir) = (data::key_file(&args.data_dir), args.data_dir.clone());
-        let opened = tokio::task::spawn_blocking(move || {
-            let store = store.open().map_err(CommandFault::new)?;
-            if !insecure {
-                data::first_key(&dir, &*store)?;
-            }
-            Ok(store)
-        });
-        let store =
-            opened.await.map_err(|fault| CommandFault::new(format_args!("cannot start: {fault}")))??;
-        let control = control::start_on(config, taken, store).await.map_err(CommandFault::new)?;
-        let metrics = control.metrics();
-        let api = control.api();
-        let own_api = vec![control.own_api().to_owned()];
-        let config = edge_config((&args.front, &args.behind), own_api, host_name(), Some(metrics as _))?;
-        let access = Access { key: KeySource::Text(own.reveal().to_owned()), ..Access::default() };
-        let control_health = Some(admin::health(control.readiness()));
-        let otlp = args.traces.otlp.clone();
-        let config = edge::Config { redis, access, clicks, otlp, control_health, ..config };
-        let edge = edge::start(config, given).map_err(CommandFault::new);
-        let edge = match edge {
-            Ok(edge) => edge,
-            Err(fault) => {
-                control.stop().await;
-                return Err(fault);
+        let plan = UpPlan::new(args, traces)?;
+        let (args, drain) = (plan.args(), plan.args().drain);
+        let StartedBoth { edge, control } = match plan.beginning().await? {
+            // A signal waits until both halves run: they are stopped in order then.
+            beginning @ (Beginning::Alone | Beginning::Behind) => plan.clone().start(beginning).await?,
+            heir => upgrade::unless_asked_to_end(plan.clone().start(heir), &mut signals).await?,
+        };
+        if let Some(control) = &*control.running().await {
+            announce_both(args, &edge, control);
+        }
+        let supervised = supervisor::supervise(edge.health());
+        let signal = tokio::select! {
+            signal = signals.asked(drain) => signal,
+            () = edge.handed_over() => {
+                supervised.end(); // the newcomer speaks for both from now on
+                control.let_go();
+                upgrade::leave(edge, drain, &mut signals).await;
+                stopped("none: another process goes on in the place of this one");
+                return Ok(());
             }
         };
-        let own = edge.listen().iter().chain(edge.listen_tls());
-        control.knows_edge_at(own.filter_map(Address::tcp).collect());
-        // Half of this process waits for the other: whoever reads the lines below can rely on them.
-        let edge = tokio::task::spawn_blocking(move || {
-            edge.wait_ready(LOAD);
-            edge
-        });
-        let edge = edge.await.map_err(|fault| CommandFault::new(format_args!("cannot start: {fault}")))?;
-        let page = page_line(&control, tls, data::own_key(&args.data_dir).filter(|_| !insecure));
-        announce(&format!(
-            "store    {}\n{}\n{}\n{page}\n\ntry      {} link create https://example.com --code hello{}\nthen     \
-             curl -i {}/hello",
-            control.store_name(),
-            edge_lines(&edge),
-            api_line(api, tls),
-            own_name(),
-            said_to_client(api, tls, first.filter(|_| !insecure)),
-            asked_at(edge.listen()),
-        ));
-        edge_listens(&edge, Some(&control));
-        supervisor::supervise(edge.health());
-        let signal = signals.asked(args.drain).await;
-        end(Some(edge), Some(control), args.drain, &mut signals).await;
+        edge.drain();
+        let control = control.take().await;
+        end(Some(edge), control, drain, &mut signals).await;
         stopped(signal);
         Ok(())
     })
+}
+
+fn announce_both(args: &Up, edge: &edge::EdgeServer, control: &control::ControlServer) {
+    let (insecure, tls) = (args.back.insecure, args.back.api_tls_cert.is_some());
+    let first = data::key_file(&args.data_dir).filter(|_| !insecure);
+    let (api, key) = (control.api(), data::own_key(&args.data_dir).filter(|_| !insecure));
+    announce(&format!(
+        "store    {}\n{}\n{}\n{}\n\ntry      {} link create https://example.com --code hello{}\nthen     curl -i {}/hello",
+        control.store_name(),
+        edge_lines(edge),
+        api_line(api, tls),
+        page_line(control, tls, key),
+        own_name(),
+        said_to_client(api, tls, first),
+        asked_at(edge.listen()),
+    ));
+    edge_listens(edge, Some(control));
 }
 
 /// `linkr edge`.
@@ -342,10 +328,12 @@ fn edge_config(
         snapshot,
         redis,
         files_kept_back,
+        build: numbers::BUILD,
         more_metrics,
         clicks: None,
         otlp: None,
         control_health: None,
+        shares: None,
     })
 }
 

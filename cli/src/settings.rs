@@ -78,7 +78,12 @@ fn apply(settings: &Table) -> Result<Command, String> {
                     }
                     known
                 }
-                name => in_subcommand(command, name, |sub| set(sub, table, key, &words))?,
+                name => {
+                    let started = in_subcommand(command, name, |sub| set(sub, table, key, &words))?;
+                    in_subcommand(started, "doctor", |doctor| {
+                        in_subcommand(doctor, name, |sub| set(sub, table, key, &words))
+                    })?
+                }
             };
         }
     }

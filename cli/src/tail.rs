@@ -174,6 +174,11 @@ fn after(event: &Value) -> String {
     format!("{}{}", if us < 0 { "-" } else { "+" }, took(us.unsigned_abs()))
 }
 
+/// The same of nanoseconds.
+pub fn took_ns(ns: u64) -> String {
+    took(ns / 1_000)
+}
+
 fn took(us: u64) -> String {
     match us {
         0..1_000 => format!("{us} us"),

@@ -1,5 +1,7 @@
 //! The real binary in real processes: what people and machines see of linkr, from the outside.
 
+#[path = "e2e/accurate.rs"]
+mod accurate;
 #[path = "e2e/acknowledged.rs"]
 mod acknowledged;
 #[path = "e2e/alerts.rs"]
@@ -22,6 +24,8 @@ mod copies;
 mod corpora;
 #[path = "e2e/crowds.rs"]
 mod crowds;
+#[path = "e2e/doctor.rs"]
+mod doctor;
 #[path = "e2e/domains.rs"]
 mod domains;
 #[path = "e2e/draining.rs"]
@@ -34,6 +38,8 @@ mod explain;
 mod files;
 #[path = "e2e/first.rs"]
 mod first;
+#[path = "e2e/fleet.rs"]
+mod fleet;
 #[path = "e2e/halves.rs"]
 mod halves;
 #[path = "e2e/handover.rs"]
@@ -46,6 +52,8 @@ mod idle;
 mod image;
 #[path = "e2e/imports.rs"]
 mod imports;
+#[path = "e2e/kept.rs"]
+mod kept;
 #[path = "e2e/keys.rs"]
 mod keys;
 #[path = "e2e/letters.rs"]
@@ -56,6 +64,8 @@ mod listeners;
 mod lists;
 #[path = "e2e/log.rs"]
 mod log;
+#[path = "e2e/manual.rs"]
+mod manual;
 #[path = "e2e/metrics.rs"]
 mod metrics;
 #[path = "e2e/moving.rs"]
@@ -64,6 +74,8 @@ mod moving;
 mod pages;
 #[path = "e2e/postgres.rs"]
 mod postgres;
+#[path = "e2e/procedures.rs"]
+mod procedures;
 #[path = "e2e/prometheus.rs"]
 mod prometheus;
 #[path = "e2e/propagation.rs"]
@@ -102,6 +114,8 @@ mod targets;
 mod tls;
 #[path = "e2e/traces.rs"]
 mod traces;
+#[path = "e2e/tutorial.rs"]
+mod tutorial;
 #[path = "e2e/units.rs"]
 mod units;
 #[path = "e2e/words.rs"]

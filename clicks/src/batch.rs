@@ -4,7 +4,7 @@ mod columns;
 mod decode;
 mod encode;
 
-pub use decode::decode;
+pub use decode::{BatchHead, decode, head};
 pub use encode::encode;
 
 use crate::{Click, Kind, LossReason};
@@ -330,6 +330,8 @@ pub(crate) mod tests {
         #[test]
         fn a_batch_comes_back(batch in any_batch(300)) {
             prop_assert!(batch.fits());
+            let begins = BatchHead { first_no: batch.first_no, classifier: batch.classifier, clicks: batch.clicks.len() };
+            prop_assert_eq!(head(&encode(&batch)), Ok(begins));
             prop_assert_eq!(decode(&encode(&batch)), Ok(batch));
         }
 

@@ -5,6 +5,7 @@
 
 mod agent_texts;
 mod agents;
+mod anew;
 pub mod ask;
 pub mod batch;
 mod bounded;
@@ -28,6 +29,7 @@ mod visitor;
 
 pub use agent_texts::AgentTexts;
 pub use agents::{AgentClass, Agents, CLASSIFIER};
+pub use anew::anew;
 pub use captured::{Captured, CapturedFlags};
 pub use classify::{Classified, Classifier, Texts};
 pub use click::{Click, Country, Device, Language, UIDS};

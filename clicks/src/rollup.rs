@@ -1,10 +1,12 @@
 //! Clicks of one link and one span of time, counted: each distinct tuple of what clicks have in common, and how many clicks
 //! have it. Texts are numbers of a dictionary that belongs to the store. Visitors are counted apart, by sketches.
 
+mod change;
 mod packed;
 mod parts;
 mod rows;
 
+pub use change::Change;
 pub(crate) use packed::{Field, Packed, Word};
 pub(crate) use parts::{Part, parts};
 pub(crate) use rows::each as each_row;

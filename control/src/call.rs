@@ -145,6 +145,7 @@ mod tests {
             "RestoreLink",
             "UpdateDomain",
             "DeleteClicks",
+            "ReclassifyClicks",
         ] {
             assert!(writes(write), "{write}");
         }

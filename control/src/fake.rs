@@ -13,14 +13,14 @@ use store::model::{DomainRow, Row, StoreFault};
 use store::port::blocks::{BlockRows, HostIndexPlace, HostLinks};
 use store::port::clicks::{
     AppendOutcome, Appended, ClickAnswer, ClickDeletion, ClickQuestion, ClickStore, DAY_KEY, EdgeUntil,
-    FoldReport, LossRow, RawClick, RawPage, RawQuestion, TopAnswer, TopQuestion, UnknownCodes,
+    FoldReport, LossRow, RawClick, RawPage, RawQuestion, Reclassified, TopAnswer, TopQuestion, UnknownCodes,
     UnknownQuestion,
 };
 use store::port::domains::{DomainCommitReport, DomainRows};
 use store::port::{
-    Audits, CommitReport, EntryBatch, History, KeyRows, Limit, LinkPast, LinkTag, ListPage, Moment,
-    NotedAuthor, Repository, ResourceWrite, SessionRow, TagLimit, TagPage, TagRename, Tags, TidyReport,
-    TimeOrder, WalkPage,
+    Audits, CommitReport, EdgeReports, EntryBatch, History, KeyRows, Limit, LinkPast, LinkTag, ListPage,
+    Moment, NotedAuthor, Repository, ResourceWrite, SessionRow, TagLimit, TagPage, TagRename, Tags,
+    TidyReport, TimeOrder, WalkPage,
 };
 
 /// A store whose answers a test makes up.
@@ -202,6 +202,9 @@ impl ClickStore for FakeClicks {
     fn delete_clicks(&self, _: &ClickDeletion, _: i64) -> Result<u64, StoreFault> {
         unreachable!()
     }
+    fn reclassify(&self, _: &clicks::Agents, _: u64, _: i64) -> Result<Reclassified, StoreFault> {
+        unreachable!()
+    }
     fn day_key(&self, day: u32, _: [u8; DAY_KEY], _: i64) -> Result<[u8; DAY_KEY], StoreFault> {
         Ok((self.day_key)(day))
     }
@@ -222,6 +225,8 @@ impl ClickStore for FakeClicks {
         Ok(())
     }
 }
+
+impl EdgeReports for FakeStore {}
 
 impl Tags for FakeStore {
     fn tagged(&self, _: &LinkTag, _: &[u8], _: &[u8], _: Limit) -> Result<ListPage, StoreFault> {

@@ -54,6 +54,13 @@ pub enum Fault {
     EdgeConnected(String),
     /// The edge may still call an answer fresh.
     EdgeFresh(String),
+    /// The edge cannot be asked.
+    EdgeUnreachable {
+        /// Its name.
+        edge: String,
+        /// Why not, and the way out.
+        why: &'static str,
+    },
     /// An edge that follows control does not know what the write needs, and would answer as if it were not there.
     EdgeTooOld {
         /// Its name.
@@ -196,6 +203,9 @@ impl Fault {
             Self::EdgeNotFound(_) => (Code::NotFound, S::NOT_FOUND, "EDGE_NOT_FOUND", "no such edge"),
             Self::EdgeConnected(_) | Self::EdgeFresh(_) => {
                 (Code::FailedPrecondition, S::CONFLICT, "EDGE_ALIVE", "the edge is not gone")
+            }
+            Self::EdgeUnreachable { .. } => {
+                (Code::FailedPrecondition, S::CONFLICT, "EDGE_UNREACHABLE", "the edge cannot be asked")
             }
             Self::EdgeTooOld { .. } => {
                 let title = "an edge does not know what the write needs";
@@ -395,6 +405,7 @@ impl std::fmt::Display for Fault {
                     "edge {name} was told the head less than 1.01 s ago and may call its answers fresh: try again"
                 )
             }
+            Self::EdgeUnreachable { edge, why } => write!(f, "edge {edge} {why}"),
             Self::EdgeTooOld { edge, lacks } => write!(
                 f,
                 "edge {edge} follows control and does not know {lacks}: start a newer linkr there, or stop that edge, and \

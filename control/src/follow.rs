@@ -6,6 +6,7 @@ mod offers;
 pub use lines::StreamLog;
 pub use offers::{Offers, OriginValue, offers};
 
+use crate::asks::Asks;
 use crate::by_name::ByName;
 use crate::day_keys::DayKeys;
 use crate::features::GatePlace;
@@ -13,6 +14,7 @@ use crate::heads::Heads;
 use crate::horizon::Horizon;
 use crate::intake::Intake;
 use crate::metrics::Metrics;
+use crate::reports::Reports;
 use crate::seal::Seal;
 use crate::sessions::Sessions;
 use crate::tail::Tail;
@@ -83,6 +85,10 @@ pub struct Feeder {
     pub day_keys: Arc<DayKeys>,
     /// Up to when edges have handed over everything.
     pub horizon: Arc<Horizon>,
+    /// What edges say of themselves.
+    pub reports: Arc<Reports>,
+    /// What edges are asked.
+    pub asks: Arc<Asks>,
 }
 
 /// The quotas that all streams share.

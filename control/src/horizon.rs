@@ -42,8 +42,6 @@ struct EdgeVoice {
     process: u64,
     until: i64,
     at: Instant,
-    /// Another one came behind it, and it is still there.
-    is_double: bool,
 }
 
 impl Horizon {
@@ -64,17 +62,8 @@ impl Horizon {
         if until <= 0 || !(is_known || state.all.len().max(state.heard.len()) < MOST) {
             return;
         }
-        let EdgeSaid { least, doubled } = state.speak(edge, process, until, now);
+        let least = state.speak(edge, process, until, now);
         state.heard.insert(edge.to_owned(), Some(least));
-        let doubles = state.doubles();
-        drop(state);
-        self.numbers.set_doubles(doubles);
-        if doubled {
-            tracing::warn!(
-                name: "edge_doubled", edge,
-                "two edges say this name: clicks are complete up to the earlier of their times; give each a --name of its own"
-            );
-        }
     }
 
     /// A process of an edge stops, and holds no click that is not acknowledged.
@@ -88,7 +77,6 @@ impl Horizon {
             state.speaking.remove(edge);
         }
         state.heard.insert(edge.to_owned(), others);
-        self.numbers.set_doubles(state.doubles());
     }
 
     /// Every click answered before this time, in Unix milliseconds, is in the store; `None`: no edge has said anything.
@@ -154,34 +142,19 @@ impl Horizon {
     }
 }
 
-/// What the processes of an edge say together.
-struct EdgeSaid {
-    /// The earliest of their times.
-    least: i64,
-    /// Two of them are alive, as is known since this word.
-    doubled: bool,
-}
-
 impl HorizonState {
-    /// Takes what a process says.
-    fn speak(&mut self, edge: &str, process: u64, until: i64, now: Instant) -> EdgeSaid {
+    /// Takes what a process says; the earliest of the times of its edge's processes.
+    fn speak(&mut self, edge: &str, process: u64, until: i64, now: Instant) -> i64 {
         let voices = self.speaking.entry(edge.to_owned()).or_default();
         voices.retain(|voice| voice.process == process || now.saturating_duration_since(voice.at) < SILENT);
-        let at = voices.iter().position(|voice| voice.process == process).unwrap_or_else(|| {
-            voices.truncate(MOST_PROCESSES - 1);
-            voices.push(EdgeVoice { process, until, at: now, is_double: false });
-            voices.len() - 1
-        });
-        // One that came in the place of another is alone; one that is heard behind another that came later is not.
-        let is_double = at + 1 < voices.len();
-        let doubled = is_double && !voices[at].is_double;
-        voices[at] = EdgeVoice { process, until, at: now, is_double };
-        EdgeSaid { least: voices.iter().map(|voice| voice.until).min().unwrap_or(until), doubled }
-    }
-
-    /// How many edges two processes speak for.
-    fn doubles(&self) -> u64 {
-        self.speaking.values().filter(|voices| voices.iter().any(|voice| voice.is_double)).count() as u64
+        match voices.iter_mut().find(|voice| voice.process == process) {
+            Some(voice) => (voice.until, voice.at) = (until, now),
+            None => {
+                voices.truncate(MOST_PROCESSES - 1);
+                voices.push(EdgeVoice { process, until, at: now });
+            }
+        }
+        voices.iter().map(|voice| voice.until).min().unwrap_or(until)
     }
 }
 
@@ -227,23 +200,22 @@ mod tests {
 
     /// Each would write over what the other says.
     #[tokio::test]
-    async fn of_two_live_edges_with_one_name_the_earlier_time_holds_and_they_are_told() {
+    async fn of_two_live_edges_with_one_name_the_earlier_time_holds() {
         let (horizon, now) = (horizon(), Instant::now());
-        let doubles = || horizon.numbers.doubles();
         horizon.heard("a", 1, 40, now);
         horizon.heard("a", 2, 90, now);
-        assert_eq!((horizon.until(100), doubles()), (Some(40), 0), "the first may be gone");
+        assert_eq!(horizon.until(100), Some(40));
         horizon.heard("a", 1, 45, now);
         horizon.heard("a", 2, 95, now);
-        assert_eq!((horizon.until(100), doubles()), (Some(45), 1));
+        assert_eq!(horizon.until(100), Some(45));
         horizon.exchange().await.unwrap();
         horizon.heard("a", 2, 96, now);
         assert_eq!(horizon.until(100), Some(45));
         horizon.left("a", 1);
-        assert_eq!((horizon.until(100), doubles()), (Some(96), 0));
+        assert_eq!(horizon.until(100), Some(96));
         // One that was killed, and another process in its place.
         horizon.heard("b", 1, 50, now);
         horizon.heard("b", 2, 97, now + SILENT);
-        assert_eq!((horizon.until(100), doubles()), (Some(96), 0));
+        assert_eq!(horizon.until(100), Some(96));
     }
 }

@@ -1,6 +1,7 @@
 //! The half that writes: links over gRPC and REST into a store, every change into one log, the log to every edge.
 //! Nothing here answers a visitor's request.
 
+mod asks;
 mod bound;
 mod by_name;
 mod call;
@@ -24,6 +25,7 @@ mod metrics;
 mod page;
 mod places;
 mod relay;
+mod reports;
 mod routes;
 mod seal;
 mod server;
@@ -42,10 +44,10 @@ pub use caller::Caller;
 pub use fault::{Fault, FaultNames};
 pub use metrics::Metrics;
 pub use places::descriptors;
-pub use relay::RedisConfig;
+pub use relay::{RedisConfig, RedisSurvey, RedisUse, survey as redis_survey};
 pub use server::{
-    Config, ControlServer, Readiness, ReservedAddress, StoreLocation, TlsConfig, start, start_at, start_on,
-    take,
+    ApiSockets, Config, ControlServer, HeldSockets, Readiness, ReservedAddress, StoreLocation, TlsConfig,
+    start, start_at, start_on, take,
 };
 pub use service::BaseUrl;
 pub use traces::{CallTrace, Traces};

@@ -78,6 +78,17 @@ impl Metrics {
         self.head.store(seq, Relaxed);
     }
 
+    /// The end of the log, as it was last seen.
+    pub(crate) fn head(&self) -> u64 {
+        self.head.load(Relaxed)
+    }
+
+    /// Whether the store holds another history than this control has seen, and nobody said that it was meant.
+    pub(crate) fn is_replaced(&self) -> bool {
+        let standing = *self.standing.lock().unwrap_or_else(PoisonError::into_inner);
+        standing.is_some_and(|standing| standing.replaced)
+    }
+
     pub(crate) fn set_standing(&self, standing: Option<StoreStanding>) {
         *self.standing.lock().unwrap_or_else(PoisonError::into_inner) = standing;
     }
@@ -111,6 +122,8 @@ pub(crate) struct EdgeProgress {
     pub applied: u64,
     pub lag: u64,
     pub blind: bool,
+    /// Two live processes say its name.
+    pub doubled: bool,
 }
 
 impl Collector for Metrics {
@@ -167,6 +180,11 @@ impl Collector for Metrics {
                 edges.iter().try_for_each(|edge| series(&[("edge", &edge.name)], of(edge)))
             })?;
         }
+        families.gauge(
+            "linkr_control_click_edges_doubled",
+            "Names that two live edges say, at whichever controls: their clicks may be said to be complete too early.",
+            edges.iter().filter(|edge| edge.doubled).count() as f64,
+        )?;
         let head = self.head.load(Relaxed) as f64;
         families.gauge("linkr_control_log_head", "The number of the last change in the log.", head)?;
         families.counter(
@@ -174,12 +192,12 @@ impl Collector for Metrics {
             "Histories of the log that began since the start, the one of a start on SQLite included.",
             self.histories.load(Relaxed),
         )?;
-        let standing = *self.standing.lock().unwrap_or_else(PoisonError::into_inner);
         families.gauge(
             "linkr_control_store_replaced",
             "1 while the store holds another history than this control has seen, and nobody said that it was meant.",
-            f64::from(standing.is_some_and(|standing| standing.replaced)),
+            f64::from(self.is_replaced()),
         )?;
+        let standing = *self.standing.lock().unwrap_or_else(PoisonError::into_inner);
         families.gauge(
             "linkr_control_freshness_certified",
             "1: fresh answers hold over a failover of the store, too; 0: up to one.",

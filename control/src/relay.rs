@@ -3,6 +3,9 @@
 
 mod client;
 mod lua;
+mod survey;
+
+pub use survey::{RedisSurvey, RedisUse, survey};
 
 use crate::clock;
 use crate::follow::{Feeder, Offers, OriginValue, offers};

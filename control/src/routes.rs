@@ -323,6 +323,7 @@ mod tests {
             ("GET", "/v1/links/a/b:clicks", "QueryLinkClicks"),
             ("GET", "/v1/domains/a.example/clicks:export", "ExportClicks"),
             ("DELETE", "/v1/clicks", "DeleteClicks"),
+            ("POST", "/v1/clicks:reclassify", "ReclassifyClicks"),
             ("POST", "/v1/links/a%3Ab:undelete", "UndeleteLink"),
             ("GET", "/v1/links/a%3Aundelete", "GetLink"),
             ("GET", "/v1/links/a%3Ab/c%3ahistory", "GetLink"),

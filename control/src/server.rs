@@ -1,5 +1,6 @@
 //! The one port: who may bind it, what arrives on a connection, how it all ends. What a call does is not here.
 
+use crate::asks::Asks;
 use crate::day_keys::DayKeys;
 use crate::follow::{Feeder, Proofs, StreamLog, StreamQuotas};
 use crate::heads::Heads;
@@ -11,8 +12,9 @@ use crate::live_clicks::LiveClicks;
 use crate::metrics::Metrics;
 use crate::places::ConnectionPlaces;
 use crate::relay::{self, RedisConfig};
+use crate::reports::Reports;
 use crate::seal::Seal;
-use crate::service::{BaseUrl, ClickSources, InstallationRules, OwnListeners, Service, Watches};
+use crate::service::{BaseUrl, ClickSources, EdgeSources, InstallationRules, OwnListeners, Service, Watches};
 use crate::sessions::Sessions;
 use crate::stack::{Cors, Guard, Refusals, around};
 use crate::sweep::Sweeps;
@@ -25,7 +27,9 @@ use crate::watched_store::WatchedStore;
 use crate::writer::Writer;
 use exposition::{Network, StartFault, cannot_listen};
 use link::{Epoch, Position, Seq};
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use sockets::OpenSockets;
+use std::convert::Infallible;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,26 +37,26 @@ use store::model::StoreFault;
 use store::port::{History, Repository};
 use store::postgres::{self, Postgres};
 use store::sqlite::{Options, Sqlite};
-use tokio::net::{TcpListener, TcpSocket};
-use tokio::sync::watch;
-use tokio::task::JoinHandle;
+use tokio::sync::{mpsc, watch};
+use tokio::task::{JoinHandle, JoinSet};
 
 mod connection;
 mod readiness;
+mod sockets;
 mod tls;
 
 pub use readiness::Readiness;
+pub use sockets::{ApiSockets, HeldSockets, ReservedAddress, take};
 pub use tls::TlsConfig;
 
-use connection::{OwnListener, ShutdownPhase, accept};
+use connection::{EarlyConnection, ShutdownPhase, accept};
 use tls::ServedTls;
 
 /// How long calls that are under way may still take when control stops, unless somebody says otherwise.
 const GRACE: Duration = Duration::from_secs(5);
 
-/// Connections that the kernel keeps until they are taken: as many as of an edge's visitors, since whoever has a key must
-/// not be lost among strangers.
-const QUEUE: u32 = 4_096;
+/// For a client that has just connected to send its call, when another process is going to go on at the listeners.
+const LEAVING: Duration = Duration::from_millis(500);
 
 /// How control is set up.
 #[derive(Clone, Debug)]
@@ -137,28 +141,6 @@ impl Config {
     }
 }
 
-/// An address that is ours.
-#[derive(Debug)]
-pub enum ReservedAddress {
-    /// Nobody can connect there yet.
-    Bound(TcpSocket),
-    /// Somebody else listens there already, and gave us the socket: who connects waits in its queue until we are there, and
-    /// stays in it when we end.
-    Given(std::net::TcpListener),
-}
-
-impl ReservedAddress {
-    fn listen(self) -> std::io::Result<OwnListener> {
-        match self {
-            Self::Bound(socket) => Ok(OwnListener { listener: socket.listen(QUEUE)?, given: false }),
-            Self::Given(listener) => {
-                listener.set_nonblocking(true)?;
-                Ok(OwnListener { listener: TcpListener::from_std(listener)?, given: true })
-            }
-        }
-    }
-}
-
 /// A control that runs. Dropping it ends it without waiting for anything: use [`ControlServer::stop`].
 pub struct ControlServer {
     api: SocketAddr,
@@ -168,10 +150,14 @@ pub struct ControlServer {
     writer: Arc<Writer>,
     stop: watch::Sender<bool>,
     ending: watch::Sender<ShutdownPhase>,
+    early: mpsc::Receiver<Infallible>,
     own_listeners: OwnListeners,
     readiness: Readiness,
     tickets: ui::SignInTickets,
     tasks: Vec<JoinHandle<()>>,
+    traces: Option<Traces>,
+    /// Sends them up to the end: the last calls are among them.
+    _sending: JoinSet<()>,
 }
 
 /// Opens the store, brings its tables up to date, binds the API and serves it.
@@ -184,17 +170,18 @@ pub async fn start(config: Config) -> Result<ControlServer, StartFault> {
     start_at(config, api).await
 }
 
-/// The same at an address that is ours already.
+/// The same at addresses that are ours already.
 ///
 /// # Errors
 /// [`StartFault`]
-pub async fn start_at(config: Config, api: ReservedAddress) -> Result<ControlServer, StartFault> {
+pub async fn start_at(config: Config, sockets: impl Into<ApiSockets>) -> Result<ControlServer, StartFault> {
+    let sockets = sockets.into();
     config.check()?;
     let at = config.store.clone();
     let opened = tokio::task::spawn_blocking(move || at.open()).await;
     let store =
         opened.map_err(|e| StartFault::because("the store was not opened", e))?.map_err(StartFault::new)?;
-    start_on(config, api, store).await
+    start_on(config, sockets, store).await
 }
 
 /// The same on a store that is open already; `config.store` is not looked at. The store is closed if it does not start.
@@ -203,10 +190,10 @@ pub async fn start_at(config: Config, api: ReservedAddress) -> Result<ControlSer
 /// [`StartFault`]
 pub async fn start_on(
     config: Config,
-    api: ReservedAddress,
+    sockets: impl Into<ApiSockets>,
     store: Arc<dyn Repository>,
 ) -> Result<ControlServer, StartFault> {
-    let started = start_with(config, api, store.clone()).await;
+    let started = start_with(config, sockets.into(), store.clone()).await;
     if started.is_err() {
         let _ = tokio::task::spawn_blocking(move || store.close()).await; // it tells itself what fails
     }
@@ -215,7 +202,7 @@ pub async fn start_on(
 
 async fn start_with(
     config: Config,
-    api: ReservedAddress,
+    sockets: ApiSockets,
     store: Arc<dyn Repository>,
 ) -> Result<ControlServer, StartFault> {
     config.check()?;
@@ -230,18 +217,10 @@ async fn start_with(
     let secret = store::port::blocking(&store, Repository::secret).await;
     let secret = secret.map_err(unread)?;
     let (offers, relays) = relay::open(config.redis.as_ref(), &metrics).map_err(StartFault::new)?;
-    let listener = api.listen().map_err(unbound)?;
+    let OpenSockets { api: listener, own } = sockets.listen().map_err(unbound)?;
     let api = listener.listener.local_addr().map_err(unbound)?;
     let offered = config.tls.as_ref().map(ServedTls::new).transpose().map_err(StartFault::new)?.map(Arc::new);
-    // The edge in this process comes over loopback, for which the API's certificate may not be.
-    let own = match &offered {
-        Some(_) if config.own_edge.is_some() => {
-            Some(TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.map_err(unbound)?)
-        }
-        _ => None,
-    };
-    let own_api = own.as_ref().map_or(Ok(reachable(api)), TcpListener::local_addr);
-    let own_api = format!("http://{}", own_api.map_err(unbound)?);
+    let own_api = sockets::own_address(api, own.as_ref()).map_err(unbound)?;
     let own_edge = config.own_edge.clone();
     let keys_of = store.clone();
     let keys = tokio::task::spawn_blocking(move || Keys::open(keys_of, own_edge.as_ref())).await;
@@ -256,6 +235,7 @@ async fn start_with(
     let writer = Arc::new(writer);
     let (stop, stopped) = watch::channel(false);
     let (ending, ends) = watch::channel(ShutdownPhase::NotYet);
+    let (held, early) = mpsc::channel(1);
     let standing = store.standing();
     if standing.is_some_and(|standing| !standing.certified) {
         tracing::warn!(
@@ -266,6 +246,7 @@ async fn start_with(
     }
     let heads = standing.map(|_| Arc::new(Heads::new(store.clone())));
     let sessions = Sessions::new(known, standing.is_some());
+    let (reports, asks) = (Arc::<Reports>::default(), Arc::<Asks>::default());
     let own_listeners = OwnListeners::default();
     let (intake, commits) = Intake::new(store.clone(), metrics.clicks.clone());
     let day_keys = Arc::new(DayKeys::new(store.clone()));
@@ -275,7 +256,7 @@ async fn start_with(
         store.clone(),
         writer.clone(),
         metrics.clone(),
-        sessions.clone(),
+        EdgeSources { sessions: sessions.clone(), reports: reports.clone(), asks: asks.clone() },
         Watches::new(tail.clone(), stopped.clone()),
         ClickSources { horizon: horizon.clone(), live: live.clone(), stop: stopped.clone() },
         InstallationRules::new(&config.more_schemes, &config.own_hosts, &config.reserved_codes)
@@ -300,6 +281,8 @@ async fn start_with(
         intake: intake.clone(),
         day_keys: day_keys.clone(),
         horizon: horizon.clone(),
+        reports: reports.clone(),
+        asks,
     };
     let feeder = Arc::new(feeder);
     let made_on = ApiCalls { service: Arc::new(service), keys: keys.clone(), metrics: metrics.clone() };
@@ -326,6 +309,7 @@ async fn start_with(
         sessions: sessions.clone(),
         metrics: metrics.clone(),
     };
+    let known_edges = sessions.clone();
     let readiness = Readiness {
         metrics: metrics.clone(),
         tail: tail.clone(),
@@ -341,17 +325,11 @@ async fn start_with(
             let (store, writer, until) = (store.clone(), writer.clone(), stopped.clone());
             async move { sessions.run(store, writer, until).await }
         }),
-        tokio::spawn(commits.run(stopped.clone())),
         tokio::spawn({
-            let (traces, mut until) = (config.traces, stopped.clone());
-            async move {
-                let Some(traces) = traces else { return };
-                tokio::select! {
-                    () = traces.send() => {}
-                    _ = until.wait_for(|&stop| stop) => {}
-                }
-            }
+            let (store, sessions, until) = (store.clone(), known_edges, stopped.clone());
+            async move { reports.run(store, sessions, until).await }
         }),
+        tokio::spawn(commits.run(stopped.clone())),
         tokio::spawn(Upkeep::new(store.clone(), metrics.clicks.clone()).run(stopped.clone())),
         tokio::spawn({
             let until = stopped.clone();
@@ -382,10 +360,16 @@ async fn start_with(
             stack.clone(),
             ConnectionPlaces::new(files),
             ends.clone(),
+            EarlyConnection::clone(&held),
         )),
     ];
-    let own = own.map(|listener| OwnListener { listener, given: false });
-    tasks.extend(own.map(|own| tokio::spawn(accept(own, None, stack, ConnectionPlaces::new(files), ends))));
+    let mut sending = JoinSet::new();
+    if let Some(traces) = config.traces.clone() {
+        sending.spawn(traces.send());
+    }
+    tasks.extend(
+        own.map(|own| tokio::spawn(accept(own, None, stack, ConnectionPlaces::new(files), ends, held))),
+    );
     tasks.extend(offered.map(|offered| tokio::spawn(offered.run(stopped.clone()))));
     tasks.extend(asked.map(|keys| keys.start(limits, stopped)));
     Ok(ControlServer {
@@ -396,35 +380,14 @@ async fn start_with(
         writer,
         stop,
         ending,
+        early,
         own_listeners,
         readiness,
         tickets: site.tickets(),
         tasks,
+        traces: config.traces,
+        _sending: sending,
     })
-}
-
-/// Takes the address of the API before a store is opened: one that is opened begins a history, and a start that fails then
-/// would have begun one for nothing.
-///
-/// # Errors
-/// [`StartFault`]
-pub fn take(api: SocketAddr) -> Result<ReservedAddress, StartFault> {
-    let take = || {
-        let socket = if api.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
-        socket.set_reuseaddr(true)?;
-        socket.bind(api).map(|()| socket)
-    };
-    take().map(ReservedAddress::Bound).map_err(|e| cannot_listen("--api", api, e))
-}
-
-/// The address by which this machine reaches a listener: loopback where it listens on every address.
-fn reachable(mut address: SocketAddr) -> SocketAddr {
-    match address {
-        SocketAddr::V4(own) if own.ip().is_unspecified() => address.set_ip(Ipv4Addr::LOCALHOST.into()),
-        SocketAddr::V6(own) if own.ip().is_unspecified() => address.set_ip(Ipv6Addr::LOCALHOST.into()),
-        _ => {}
-    }
-    address
 }
 
 /// Keeps the metrics of the log, the store and the edges current, and tells every history that begins.
@@ -563,7 +526,20 @@ impl ControlServer {
     /// Takes no more connections, ends the streams of the edges, lets calls that are under way finish for so long, writes
     /// what was accepted, and closes the store.
     pub async fn stop_within(self, grace: Duration) {
-        self.ending.send_replace(ShutdownPhase::By(tokio::time::Instant::now() + grace));
+        self.end(ShutdownPhase::By(tokio::time::Instant::now() + grace)).await;
+    }
+
+    /// Ends for another process that goes on at the same listeners, which are left as they are. First whoever is connected is
+    /// told to connect anew with his next answer, and waited for, for `within` at most, while others are answered. Then calls
+    /// wait in the queues of the listeners: this control ends those under way, within a second, and closes the store.
+    pub async fn leave_within(mut self, within: Duration) {
+        self.drain();
+        let _ = tokio::time::timeout(within, self.early.recv()).await; // who has not asked by then is closed
+        self.end(ShutdownPhase::Left(tokio::time::Instant::now() + LEAVING)).await;
+    }
+
+    async fn end(self, how: ShutdownPhase) {
+        self.ending.send_replace(how);
         self.stop.send_replace(true);
         for task in self.tasks {
             let _ = task.await; // a panic in one must not keep the store open
@@ -574,5 +550,8 @@ impl ControlServer {
             store.close();
         };
         let _ = tokio::task::spawn_blocking(closing).await; // fails only if it panicked, and then it has ended too
+        if let Some(traces) = self.traces {
+            traces.settle().await;
+        }
     }
 }

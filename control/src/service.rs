@@ -8,6 +8,7 @@ mod codes;
 mod directory;
 mod domains;
 mod draft;
+mod edge_report;
 mod edges;
 mod filter;
 mod graph;
@@ -29,6 +30,7 @@ mod write_request;
 
 pub use clicks::ClickSources;
 pub use draft::InstallationRules;
+pub use edges::EdgeSources;
 pub use import::Chunk;
 pub use own::OwnListeners;
 pub use short::BaseUrl;
@@ -36,7 +38,6 @@ pub use source::MessageSource;
 pub use watch::Watches;
 
 use crate::metrics::Metrics;
-use crate::sessions::Sessions;
 use crate::writer::Writer;
 use crate::{Caller, Fault};
 use codes::CodeGenerator;
@@ -60,7 +61,7 @@ pub struct Service {
     reach: Reach,
     metrics: Arc<Metrics>,
     rules: Arc<InstallationRules>,
-    sessions: Arc<Sessions>,
+    edges: EdgeSources,
     watches: Watches,
     clicks: ClickSources,
 }
@@ -79,13 +80,13 @@ impl Service {
         store: Arc<dyn Repository>,
         writer: Arc<Writer>,
         metrics: Arc<Metrics>,
-        sessions: Arc<Sessions>,
+        edges: EdgeSources,
         watches: Watches,
         clicks: ClickSources,
         rules: InstallationRules,
     ) -> Self {
         let rules = Arc::new(rules);
-        Self { reach: Reach::new(store, writer), metrics, sessions, watches, clicks, rules }
+        Self { reach: Reach::new(store, writer), metrics, edges, watches, clicks, rules }
     }
 
     /// Reads what every call needs, so that a store that goes away right after the start is not needed for it.

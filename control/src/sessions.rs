@@ -7,7 +7,7 @@ use crate::writer::Writer;
 use feed::edges::{Arrival, EdgeProcess, EdgeTable, ForgetRefusal, PATIENCE_MS, SharedEdge};
 use link::{Epoch, Seq};
 use proto::v1::{self, propagation};
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use store::clock::unix_ms;
@@ -59,6 +59,8 @@ struct SessionsState {
     wrote: u64,
     covered: HashSet<u64>,
     answered: HashSet<u64>,
+    /// The names that two live edges say, as far as that was told.
+    doubled: BTreeSet<String>,
 }
 
 /// What becomes of a ping.
@@ -148,9 +150,25 @@ impl Sessions {
                 tracing::debug!(name: "edges_not_noted", %fault, "edges are not answered: it cannot be noted that they are there");
                 self.failed.send_replace(Some((tried, fault)));
             }
+            self.tell_doubled();
             if !self.shared {
                 tokio::time::sleep(PACE).await;
             }
+        }
+    }
+
+    /// Says once of each name that two live edges have it.
+    fn tell_doubled(&self) {
+        let (mut state, now) = (self.lock(), self.now());
+        let doubled: BTreeSet<String> = state.table.doubled(now).into_iter().map(str::to_owned).collect();
+        let told = std::mem::replace(&mut state.doubled, doubled.clone());
+        drop(state);
+        for edge in doubled.difference(&told) {
+            tracing::warn!(
+                name: "edge_doubled", edge,
+                "two edges say this name: what is said of one holds for either, and clicks may be said to be complete too early; \
+                 give each a --name of its own"
+            );
         }
     }
 
@@ -225,7 +243,7 @@ impl Sessions {
         let gone = std::mem::take(&mut state.gone);
         let left =
             |row: &SessionRow| gone.iter().any(|(edge, of)| (edge, *of) == (&row.edge, row.incarnation));
-        state.table.shared(all.into_iter().filter(|row| !left(row)).map(row));
+        state.table.shared(all.into_iter().filter(|row| !left(row)).map(row), now);
         state.gone = gone;
         state.fresh.retain(|_, change| *change > upto);
         (state.covered, state.wrote) = (covered, began);
@@ -305,6 +323,7 @@ impl Sessions {
     /// Where each edge stands, for the metrics: by name, the process that was answered last.
     pub fn positions(&self, head: Seq) -> Vec<EdgeProgress> {
         let (state, now) = (self.lock(), self.now());
+        let doubled = state.table.doubled(now);
         let mut latest: HashMap<&str, &EdgeProcess> = HashMap::new();
         for row in state.table.all() {
             let known = latest.entry(&row.edge).or_insert(row);
@@ -317,15 +336,22 @@ impl Sessions {
             applied: row.applied.unwrap_or(0),
             lag: head.saturating_sub(row.applied.unwrap_or(0)),
             blind: row.blind(now),
+            doubled: doubled.contains(&*row.edge),
         };
         let mut edges: Vec<EdgeProgress> = latest.into_values().map(at).collect();
         edges.sort_by(|a, b| a.name.cmp(&b.name));
         edges
     }
 
+    /// Every process that is known, with the name of its edge.
+    pub fn processes(&self) -> HashSet<(String, u64)> {
+        self.lock().table.all().map(|row| (row.edge.clone(), row.incarnation)).collect()
+    }
+
     /// All of them, for people; `head` is the end of the log.
     pub fn list(&self, head: Seq) -> Vec<v1::Edge> {
         let (state, now) = (self.lock(), self.now());
+        let doubled = state.table.doubled(now);
         let edge = |row: &EdgeProcess| v1::Edge {
             edge: row.edge.clone(),
             incarnation: format!("{:016x}", row.incarnation),
@@ -334,6 +360,9 @@ impl Sessions {
             last_pong: Some(wire::timestamp(self.wall(row.last_pong))),
             blind: row.blind(now),
             session_since: row.since.map(|since| wire::timestamp(self.wall(since))),
+            doubled: doubled.contains(&*row.edge),
+            report: None,
+            report_time: None,
         };
         let mut edges: Vec<_> = state.table.all().map(edge).collect();
         edges.sort_by(|a, b| a.edge.cmp(&b.edge)); // stable: of one name, the earlier first

@@ -41,6 +41,9 @@ const FAILURES: [&str; 7] = [
     "STORE_CORRUPT",
 ];
 
+/// At a stop, for the last spans to be taken.
+const LAST_SPANS: Duration = Duration::from_millis(500);
+
 /// Whether a layer takes spans: then, and only then, they are made.
 static ON: AtomicBool = AtomicBool::new(false);
 
@@ -86,6 +89,7 @@ impl Traces {
             .with_tracked_inactivity(false)
             .with_level(false)
             .with_target(false)
+            .with_context_activation(false) // nothing here asks for the current one but through its span
             .with_filter(filter_fn(|metadata| metadata.is_span() && metadata.target() == module_path!()))
     }
 
@@ -97,6 +101,11 @@ impl Traces {
             text("service.instance.id", format!("{:016x}", store::random::u64())),
         ];
         self.0.outbox.send_to(self.0.endpoint.clone(), service).await;
+    }
+
+    /// At a stop, behind the last call: what is kept goes to the receiver, if it takes it soon.
+    pub(crate) async fn settle(&self) {
+        self.0.outbox.settle(LAST_SPANS).await;
     }
 
     /// An edge has kept these traces.

@@ -8,6 +8,7 @@ mod explain;
 mod follow;
 mod metrics;
 mod origin;
+mod report;
 mod slow;
 mod spans;
 mod watching;
@@ -100,6 +101,11 @@ pub fn start(
             runtime.block_on(async {
                 let origin = origin::Origin::new(config.control, config.access, Arc::clone(&shared));
                 let (more, control) = (config.more_metrics.clone(), config.control_health.clone());
+                let own = follow::OwnIdentity {
+                    name: config.name.clone(),
+                    host: host.clone(),
+                    build: config.build,
+                };
                 let served = admin::serve(listener, host, Arc::clone(&shared), more, control);
                 tokio::spawn(while_open(opens, served));
                 if let Some(redis) = shared.redis.clone() {
@@ -116,14 +122,19 @@ pub fn start(
                     tokio::spawn(spans::hand_over(Arc::clone(&shared), receiver, config.name.clone()));
                 }
                 let (leave, left) = oneshot::channel();
-                let follow = follow::follow(config.name, shared, origin, restored, left);
+                let follow = follow::follow(own, Arc::clone(&shared), origin, restored, left);
                 let mut following = tokio::spawn(follow);
                 tokio::select! {
-                    last = stopped => if last == Ok(true) {
-                        let _ = leave.send(());
-                        // If control does not hear it now, it finds out by itself.
-                        let _ = tokio::time::timeout(GOODBYE, following).await;
-                    },
+                    last = stopped => {
+                        let goodbye = async {
+                            if last == Ok(true) {
+                                let _ = leave.send(());
+                                // If control does not hear it now, it finds out by itself.
+                                let _ = tokio::time::timeout(GOODBYE, following).await;
+                            }
+                        };
+                        tokio::join!(goodbye, spans::hand_over_last(&shared));
+                    }
                     // Only by a panic. An edge that follows no more would be blind for good, and nobody would restart it.
                     _ = &mut following => sys::die(),
                 }

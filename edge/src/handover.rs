@@ -5,21 +5,25 @@
 //! heir   asks                                          by a socket file beside the snapshot
 //! old    writes its snapshot, offers what it has       descriptors by SCM_RIGHTS
 //! heir   loads the snapshot, follows the log, is ready
+//! old    closes its companion                          if it has one: the control of `linkr up`
+//! heir   opens its own
 //! old    puts on disk the clicks it has gathered, says go
 //! heir   is serving
 //! old    has left: accepts no more, drains, says goodbye to control, ends
 //! heir   accepts, gathers clicks, those that the old one still notes, too
 //! ```
 //!
-//! Until the last word of the old process the heir has touched nothing that the old one needs: whatever goes wrong before, the
-//! old one serves on.
+//! Until the last word of the old process the heir has touched nothing that the old one needs, but for the companion, which the
+//! old one opens again: whatever goes wrong before, the old one serves on.
 
+mod companion;
 mod give;
 mod message;
 mod take;
 
+pub use companion::{Companion, CompanionOffer, SharedProcess};
 pub use give::{Estate, EstateListeners, Giver};
-pub use take::{Asked, Inheritance, ask};
+pub use take::{Answer, Heir, Inheritance, ask};
 
 use crate::snapshot::beside;
 use std::fs;
@@ -29,7 +33,7 @@ use std::time::Duration;
 
 /// What both sides speak. Fields may be added to it; whatever else changes needs another number.
 const PROTOCOL: u32 = 1;
-/// From the question to the last word.
+/// From the question to the last word; with a companion, from the question until the heir is ready, and from there on.
 const MOST: Duration = Duration::from_secs(60);
 
 /// Where the process that runs is asked.

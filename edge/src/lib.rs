@@ -12,6 +12,7 @@ mod handover;
 mod keep;
 mod latency;
 mod listen;
+mod minute;
 mod proxy;
 mod pulse;
 mod records;
@@ -28,7 +29,7 @@ mod worker;
 use crate::clicks::Clicks;
 use background::{AdminState, Inboxes};
 use exposition::{Health, StartFault};
-use handover::{Asked, Estate, EstateListeners, Giver, Inheritance};
+use handover::{Answer, Estate, EstateListeners, Giver, Heir, Inheritance};
 use keep::Keeper;
 use listen::InheritedListener;
 use redis::SharedRedis;
@@ -46,11 +47,14 @@ use worker::{Listeners, WorkerOptions};
 
 pub use crate::clicks::ClicksConfig;
 pub use driver::Driver;
+pub use handover::{Companion, CompanionOffer, SharedProcess};
+pub use listen::QUEUE as ACCEPT_QUEUE;
 pub use listen::{Address, GivenSockets, ListenAddress};
 pub use proxy::{Proxies, ProxyProtocol};
 pub use redis::{RedisConfig, RedisUrl};
-pub use sys::{file_limit, ignore_signals_of_writing, raise_file_limit};
+pub use sys::{clock_is_kept, file_limit, ignore_signals_of_writing, raise_file_limit};
 pub use tls::{ServedTls, TlsConfig, TlsSession};
+pub use worker::best_driver;
 
 /// Families for `/metrics` from whoever shares the process.
 pub type MoreMetrics = Arc<dyn exposition::Collector>;
@@ -91,10 +95,14 @@ pub struct Config {
     pub clicks: Option<ClicksConfig>,
     /// The receiver of traces by OTLP over gRPC, as `http://host:port` or `https://…`; `None`: they are remembered alone.
     pub otlp: Option<String>,
+    /// The program, for control and for people.
+    pub build: exposition::Build,
     /// Added to `/metrics`.
     pub more_metrics: Vec<MoreMetrics>,
     /// How the control that shares the process stands.
     pub control_health: Option<Arc<dyn Health>>,
+    /// What is handed over with this edge, because it shares the process.
+    pub shares: Option<SharedProcess>,
 }
 
 /// A running edge. Dropped without [`EdgeServer::stop`], its threads go on until the process ends.
@@ -124,9 +132,18 @@ const LAST_CLICKS: Duration = Duration::from_secs(2);
 /// process's, or a thread cannot be started.
 /// A snapshot that cannot be read is none.
 pub fn start(config: Config, given: GivenSockets) -> Result<EdgeServer, StartFault> {
-    let snapshot = config.snapshot.clone();
+    let file = links_of(&config);
+    if let Some(shares) = &config.shares {
+        Snapshot::for_heirs(&shares.links).remove(); // of a hand-over that was cut
+    }
     let edge = prepare(config, Inheritance::default(), given)?;
-    edge.open(snapshot.as_deref())
+    edge.open(file.as_deref())
+}
+
+/// Beside this file another process finds the one that runs.
+fn links_of(config: &Config) -> Option<PathBuf> {
+    let shares = config.shares.as_ref().map(|shares| &shares.links);
+    shares.or(config.snapshot.as_ref()).cloned()
 }
 
 /// Starts an edge that goes on in the place of the process that runs with the same snapshot file, if there is one: with its
@@ -146,31 +163,142 @@ pub fn take_over(
             "--upgrade wants --snapshot: beside that file the process that runs is found",
         ));
     };
-    let (heir, inheritance) = match handover::ask(&handover::path(&snapshot), &config.name)? {
-        Asked::Offered(offered) => *offered,
-        Asked::Nobody => {
-            tracing::info!(name: "nobody_to_take_over_from", "no process runs that could be taken over from: this one just starts");
+    let (heir, inheritance) = match handover::ask(&handover::path(&snapshot), &config.name, false)? {
+        Answer::Offered(offered) => *offered,
+        Answer::Nobody => {
+            tell_nobody();
             return start(config, given);
         }
-        Asked::Ended => return start_behind(&config),
+        Answer::Ended => return start_behind(&config),
     };
     began();
+    let (heir, edge) = load(config, heir, inheritance, given)?;
+    let takes = edge.takes();
+    heir.take_over(&takes)?;
+    edge.open_as_heir(&snapshot)
+}
+
+fn tell_nobody() {
+    tracing::info!(name: "nobody_to_take_over_from", "no process runs that could be taken over from: this one just starts");
+}
+
+/// The links of a process that has offered them, and what has changed since.
+fn load(
+    config: Config,
+    heir: Heir,
+    inheritance: Inheritance,
+    given: GivenSockets,
+) -> Result<(Heir, EdgeServer), StartFault> {
     let ready = prepare(config, inheritance, given).and_then(|edge| {
         edge.wait_current(heir.until())?;
         Ok(edge)
     });
-    let edge = match ready {
-        Ok(edge) => edge,
+    match ready {
+        Ok(edge) => Ok((heir, edge)),
         Err(fault) => {
+            heir.give_up(&fault.to_string());
+            Err(fault)
+        }
+    }
+}
+
+/// What comes of the question whether a process may go on in the place of another that has a companion.
+pub enum Asked {
+    /// No process runs that could be asked: just start.
+    Nobody,
+    /// One has been killed meanwhile: what it had is free within a moment.
+    Ended,
+    /// One has agreed.
+    Agreed(Box<Newcomer>),
+}
+
+/// A process with a companion that another one has offered everything. Where it ends before it has taken over, the other one
+/// serves on.
+pub struct Newcomer {
+    heir: Heir,
+    inheritance: Inheritance,
+    links: PathBuf,
+}
+
+/// The same with all links. It answers nobody yet, and the companion of the other process is closed.
+pub struct LoadedNewcomer {
+    heir: Heir,
+    edge: EdgeServer,
+    links: PathBuf,
+}
+
+impl Newcomer {
+    /// Asks the process that runs with this file of links ([`SharedProcess::links`]) and name.
+    ///
+    /// # Errors
+    /// [`StartFault`], in words, when it refuses, or cannot be understood.
+    pub fn ask(links: &Path, name: &str) -> Result<Asked, StartFault> {
+        Ok(match handover::ask(&handover::path(links), name, true)? {
+            Answer::Nobody => {
+                tell_nobody();
+                Asked::Nobody
+            }
+            Answer::Ended => Asked::Ended,
+            Answer::Offered(offered) => {
+                let (heir, inheritance) = *offered;
+                Asked::Agreed(Box::new(Self { heir, inheritance, links: links.to_owned() }))
+            }
+        })
+    }
+
+    /// What the companion of the other process offers; the first time.
+    pub fn companion(&mut self) -> CompanionOffer {
+        self.inheritance.companion.take().unwrap_or_default()
+    }
+
+    /// This process ends, and says why.
+    pub fn give_up(self, why: &str) {
+        self.heir.give_up(why);
+    }
+
+    /// Loads all links and follows control, that of the other process, until this one is current. When this returns, the companion
+    /// of the other process is closed.
+    ///
+    /// # Errors
+    /// [`StartFault`] as of [`take_over`].
+    pub fn load(self, config: Config, given: GivenSockets) -> Result<LoadedNewcomer, StartFault> {
+        let Self { heir, inheritance, links } = self;
+        let (mut heir, edge) = load(config, heir, inheritance, given)?;
+        Snapshot::for_heirs(&links).remove();
+        heir.wait_closed(&edge.takes())?;
+        Ok(LoadedNewcomer { heir, edge, links })
+    }
+}
+
+impl LoadedNewcomer {
+    /// The edge, which answers nobody yet.
+    pub fn edge(&self) -> &EdgeServer {
+        &self.edge
+    }
+
+    /// Whether the other process has ended without a word: nobody serves on if this one does not.
+    pub fn is_alone(&self) -> bool {
+        self.heir.is_alone()
+    }
+
+    /// This process ends, and says why. Its companion is closed.
+    pub fn give_up(self, why: &str) {
+        self.heir.give_up(why);
+    }
+
+    /// Takes over: the companion of this process serves.
+    ///
+    /// # Errors
+    /// [`StartFault`], in words: this edge cannot follow the companion by then, or the other process serves on.
+    pub fn serve(self, by: Instant) -> Result<EdgeServer, StartFault> {
+        let Self { heir, edge, links } = self;
+        if let Err(fault) = edge.wait_current(by) {
             heir.give_up(&fault.to_string());
             return Err(fault);
         }
-    };
-    let takes = edge.listen.iter().chain(&edge.listen_tls).cloned().collect::<Vec<_>>();
-    heir.take_over(&takes)?;
-    let edge = edge.open(Some(snapshot.as_path()))?;
-    tracing::info!(name: "taken_over", "this process goes on in the place of the one that ran");
-    Ok(edge)
+        heir.take_over_opened()?;
+        edge.open_as_heir(&links)
+    }
 }
 
 /// Behind a process that has just been killed. What it had is free when the kernel has ended all its threads and rings.
@@ -194,7 +322,9 @@ fn prepare(
     sys::raise_file_limit();
     let workers = config.workers.max(1);
     background::check(&config)?;
-    let Inheritance { mut listen, mut listen_tls, mut admin, note, rings, ticket_keys } = inherited;
+    let Inheritance { mut listen, mut listen_tls, mut admin, note, rings, ticket_keys, companion: _ } =
+        inherited;
+    let is_heir = !listen.is_empty();
     let offered = config.tls.as_ref().map(|tls| ServedTls::new(tls, &ticket_keys)).transpose();
     let offered = offered.map_err(StartFault::new)?;
     listen.extend(given.take("--listen", &config.listen));
@@ -233,6 +363,10 @@ fn prepare(
     if let Some(snapshot) = &shared.snapshot {
         restored = keep::restore(snapshot, &shared);
         keeper = Some(Keeper::start(Arc::clone(&shared), restored.is_some())?);
+    }
+    let shares = config.shares.clone();
+    if let Some(shares) = shares.as_ref().filter(|_| is_heir) {
+        restored = keep::restore(&Snapshot::for_heirs(&shares.links), &shared);
     }
     let manner = WorkerOptions {
         pinned: !config.unpinned,
@@ -274,7 +408,7 @@ fn prepare(
     shared.set_driver(driver);
     let admin = background.admin();
     let door = Arc::clone(background.door());
-    let estate = Arc::new(Estate::new(name, shared, tickets, listeners, offer, door));
+    let estate = Arc::new(Estate::new(name, shared, tickets, listeners, offer, door, shares));
     let workers = threads;
     let giver = None;
     Ok(EdgeServer {
@@ -365,14 +499,25 @@ impl EdgeServer {
             if Instant::now() >= until {
                 let lacks =
                     if loaded { "control cannot be followed" } else { "control has not sent all links" };
-                return Err(StartFault::new(format!("this edge is not ready after a minute: {lacks}")));
+                return Err(StartFault::new(format!("this edge is not ready in time: {lacks}")));
             }
             std::thread::sleep(Duration::from_millis(2));
         }
     }
 
+    /// Where this edge answers.
+    fn takes(&self) -> Vec<Address> {
+        self.listen.iter().chain(&self.listen_tls).cloned().collect()
+    }
+
+    fn open_as_heir(self, links: &Path) -> Result<Self, StartFault> {
+        let edge = self.open(Some(links))?;
+        tracing::info!(name: "taken_over", "this process goes on in the place of the one that ran");
+        Ok(edge)
+    }
+
     /// Accepts, gathers clicks and keeps the snapshot: from here on this is the edge.
-    fn open(mut self, snapshot: Option<&Path>) -> Result<Self, StartFault> {
+    fn open(mut self, links: Option<&Path>) -> Result<Self, StartFault> {
         let shared = &self.estate.shared;
         if let Some(snapshot) = &shared.snapshot {
             snapshot.note.take_over();
@@ -381,7 +526,7 @@ impl EdgeServer {
         shared.open();
         self.estate.admin.send_replace(AdminState::Open);
         self.estate.gather()?;
-        self.giver = snapshot.and_then(|snapshot| Giver::start(&handover::path(snapshot), &self.estate));
+        self.giver = links.and_then(|links| Giver::start(&handover::path(links), &self.estate));
         Ok(self)
     }
 

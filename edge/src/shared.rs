@@ -5,6 +5,7 @@ use crate::clicks::Clicks;
 use crate::driver::Driver;
 use crate::latency::PublishedDurations;
 use crate::listen::Address;
+use crate::minute::Minute;
 use crate::pulse::Pulses;
 use crate::redis::SharedRedis;
 use crate::rings::Rings;
@@ -47,6 +48,8 @@ pub struct Shared {
     pub pulses: Pulses,
     /// How long answers took, up to each worker's last tick.
     pub durations: Box<[PublishedDurations]>,
+    /// The answers of the last minute, as they were last looked at.
+    pub minute: Mutex<Minute>,
     /// Those that took long, and others that were kept.
     pub traces: Traces,
     /// Those on their way to a receiver.
@@ -161,6 +164,7 @@ impl Shared {
             meters: (0..workers).map(|_| Meters::default()).collect(),
             pulses: Pulses::new(workers),
             durations: (0..workers).map(|_| PublishedDurations::default()).collect(),
+            minute: Mutex::default(),
             traces: Traces::default(),
             outbox: Outbox::default(),
             tails: Tails::default(),
@@ -188,6 +192,11 @@ impl Shared {
     /// A worker's own end of the questions.
     pub fn ask(&self) -> mpsc::Sender<OriginQuestion> {
         self.ask.clone()
+    }
+
+    /// Requests that came to this outcome from this tier, at all workers.
+    pub fn count(&self, tier: Tier, outcome: Outcome) -> u64 {
+        self.meters.iter().map(|meters| meters.outcome(tier, outcome)).sum()
     }
 
     /// From now on connections are accepted.

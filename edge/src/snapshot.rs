@@ -62,6 +62,16 @@ impl Snapshot {
         Self::with(path, note::Note::inherit(note), false)
     }
 
+    /// A file that is there while links go to another process, and at no other time.
+    pub fn for_heirs(path: &Path) -> Self {
+        Self::with(path, note::Note::default(), false)
+    }
+
+    /// It is not needed any more.
+    pub fn remove(&self) {
+        let _ = std::fs::remove_file(&self.path); // the next hand-over writes another in its place
+    }
+
     fn with(path: &Path, note: note::Note, keeps: bool) -> Self {
         Self { path: path.to_path_buf(), note, counts: SnapshotCounts::default(), keeps: Mutex::new(keeps) }
     }

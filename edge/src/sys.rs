@@ -153,6 +153,16 @@ pub fn boottime_ms() -> u64 {
     now.tv_sec as u64 * 1000 + now.tv_nsec as u64 / 1_000_000
 }
 
+/// Whether somebody keeps the clock of this machine in step (NTP), as the kernel was told; `None`: it does not say.
+pub fn clock_is_kept() -> Option<bool> {
+    // SAFETY: `asked` is plain numbers, zero is a valid value of each and sets nothing; the kernel fills the struct.
+    let state = unsafe {
+        let mut asked: libc::timex = std::mem::zeroed();
+        libc::adjtimex(&raw mut asked)
+    };
+    (state >= 0).then_some(state != libc::TIME_ERROR)
+}
+
 /// A descriptor that can be read 8 bytes from whenever so much time went by, and never waits.
 ///
 /// # Errors
@@ -358,6 +368,13 @@ mod tests {
         let (one, _two) = std::os::unix::net::UnixStream::pair().unwrap();
         let uid = std::fs::metadata("/proc/self").unwrap().uid();
         assert_eq!(peer(&one).unwrap(), Peer { uid, pid: std::process::id() as i32 });
+    }
+
+    #[test]
+    fn the_clock_is_asked_and_not_set() {
+        let before = std::time::SystemTime::now();
+        let _ = clock_is_kept(); // either is right, as may be that it is not said
+        assert!(std::time::SystemTime::now().duration_since(before).unwrap() < Duration::from_secs(5));
     }
 
     #[test]

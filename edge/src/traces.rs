@@ -175,10 +175,19 @@ impl Traces {
             return;
         }
         if let Ok(mut remembered) = self.remembered.try_lock() {
-            for trace in kept.drain(..) {
-                if !remembered.remember(trace) {
-                    self.counts.crowded_out.fetch_add(1, Ordering::Relaxed);
-                }
+            self.remember(&mut remembered, kept);
+        }
+    }
+
+    /// The same of a worker that has no next tick: it waits.
+    pub fn take_last(&self, kept: &mut Vec<KeptTrace>) {
+        self.remember(&mut self.lock(), kept);
+    }
+
+    fn remember(&self, remembered: &mut RememberedTraces, kept: &mut Vec<KeptTrace>) {
+        for trace in kept.drain(..) {
+            if !remembered.remember(trace) {
+                self.counts.crowded_out.fetch_add(1, Ordering::Relaxed);
             }
         }
     }

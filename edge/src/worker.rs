@@ -44,6 +44,8 @@ use timing::Timing;
 
 use crate::driver::Driver;
 
+pub use runtime::best_driver;
+
 /// At the end of a drain, for connections that are silent to be told, and for answers that are being written.
 pub const LAST_WORDS: Duration = Duration::from_secs(1);
 /// Between the last handshake that begins and the end of the listener: two ticks, more than the way there and back on a
@@ -221,6 +223,7 @@ impl Worker {
             clicks.borrow_mut().end(ring);
         }
         self.look_around();
+        self.timing.hand_over_last(&self.shared.traces);
         Ok(())
     }
 

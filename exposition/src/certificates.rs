@@ -56,6 +56,11 @@ pub fn valid_now(file: &Path, pem: &[u8]) -> Result<(), String> {
     Ok(())
 }
 
+/// When the first certificate of a text in PEM ends, in seconds of the Unix epoch; `None`: it cannot be read.
+pub fn end(pem: &[u8]) -> Option<i64> {
+    first(pem).map(|validity| validity.end)
+}
+
 /// A certificate that this listener shows and that has expired: its file, and since when.
 pub fn expired(listener: &str) -> Option<String> {
     let (now, shown) = (now(), SHOWN.lock().unwrap_or_else(PoisonError::into_inner));

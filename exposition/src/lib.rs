@@ -94,7 +94,7 @@ impl Format {
 }
 
 /// `linkr_build_info`, once for each process.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Build {
     /// The version of the program.
     pub version: &'static str,

@@ -3,7 +3,7 @@
 
 use link::rule::{Rule, off};
 use link::{Epoch, Seq};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Milliseconds after its last pong from which on an edge is blind: B, and what two clocks may differ in going.
 pub const PATIENCE_MS: u64 = crate::BOUND_MS * 101 / 100;
@@ -29,6 +29,8 @@ pub struct EdgeProcess {
     pub last_pong: u64,
     /// Since when its stream is up.
     pub since: Option<u64>,
+    /// Since when it is known.
+    known: u64,
     /// Its latest stream; what an older one says of it counts no more.
     id: u64,
 }
@@ -121,7 +123,7 @@ impl EdgeTable {
         }
         self.last += 1;
         let (edge, since) = (edge.to_owned(), Some(now));
-        let row = EdgeProcess { edge, incarnation, epoch, applied, last_pong: now, since, id };
+        let row = EdgeProcess { edge, incarnation, epoch, applied, last_pong: now, since, known: now, id };
         self.rows.insert(self.last, row);
         Some((self.last, true))
     }
@@ -130,13 +132,14 @@ impl EdgeTable {
     pub fn remember(&mut self, edge: String, incarnation: u64, now: u64) {
         self.last += 1;
         let epoch = Epoch::default();
-        let row = EdgeProcess { edge, incarnation, epoch, applied: None, last_pong: now, since: None, id: 0 };
+        let (applied, since) = (None, None);
+        let row = EdgeProcess { edge, incarnation, epoch, applied, last_pong: now, since, known: now, id: 0 };
         self.rows.insert(self.last, row);
     }
 
-    /// What all controls of a store have written of their edges, at most. Of an edge whose stream is here nobody knows
+    /// What all controls of a store have written of their edges, at most, read at `now`. Of an edge whose stream is here nobody knows
     /// more than this; whoever else is not among them was given up for lost.
-    pub fn shared(&mut self, rows: impl IntoIterator<Item = SharedEdge>) {
+    pub fn shared(&mut self, rows: impl IntoIterator<Item = SharedEdge>, now: u64) {
         let mut there = std::collections::HashSet::new();
         for SharedEdge { edge, incarnation, epoch, applied, last_pong } in rows {
             let known = |row: &EdgeProcess| row.incarnation == incarnation && row.edge == edge;
@@ -148,12 +151,27 @@ impl EdgeTable {
                 there.insert(*number);
             } else {
                 self.last += 1;
-                let row = EdgeProcess { edge, incarnation, epoch, applied, last_pong, since: None, id: 0 };
+                let (since, known) = (None, now);
+                let row = EdgeProcess { edge, incarnation, epoch, applied, last_pong, since, known, id: 0 };
                 self.rows.insert(self.last, row);
                 there.insert(self.last);
             }
         }
         self.rows.retain(|number, row| row.since.is_some() || there.contains(number));
+    }
+
+    /// The names that two live processes say, at whichever controls. One that comes in the place of another is alone, since that
+    /// one is soon answered no more: it counts once it was answered for longer than [`PATIENCE_MS`] beside a later one.
+    pub fn doubled(&self, now: u64) -> BTreeSet<&str> {
+        let (mut doubled, mut later) = (BTreeSet::new(), BTreeMap::new());
+        for row in self.rows.values().rev().filter(|row| !row.blind(now)) {
+            let known = later.entry(&*row.edge).or_insert(u64::MAX);
+            if row.last_pong > known.saturating_add(PATIENCE_MS) {
+                doubled.insert(&*row.edge);
+            }
+            *known = row.known.min(*known);
+        }
+        doubled
     }
 
     /// It is about to be answered; `false` when it is not known any more and must not be.
@@ -314,6 +332,35 @@ mod tests {
     }
 
     #[test]
+    fn two_edges_of_one_name_are_told_and_one_that_follows_another_is_not() {
+        let mut table = EdgeTable::default();
+        let old = join(&mut table, ("a", 1), 1, None, 0);
+        let other = join(&mut table, ("b", 9), 2, None, 0);
+        let new = join(&mut table, ("a", 2), 3, None, 5_000);
+        // The old one is answered until it is gone.
+        for at in (5_000..=5_000 + PATIENCE_MS).step_by(10) {
+            assert!(table.pong(old, at) && table.pong(new, at) && table.pong(other, at));
+            assert!(table.doubled(at).is_empty(), "{at}");
+        }
+        let at = 5_000 + PATIENCE_MS + 1;
+        assert!(table.pong(old, at));
+        assert_eq!(table.doubled(at), BTreeSet::from(["a"]));
+        // One that follows another control.
+        let row = |incarnation, last_pong| SharedEdge {
+            edge: "b".into(),
+            incarnation,
+            epoch: EPOCH,
+            applied: None,
+            last_pong,
+        };
+        table.shared([row(10, at)], at);
+        let later = at + PATIENCE_MS + 1;
+        assert!(table.pong(other, later) && table.pong(new, later));
+        table.shared([row(10, later)], later);
+        assert_eq!(table.doubled(later), BTreeSet::from(["b"]), "the other name's older process is blind");
+    }
+
+    #[test]
     fn a_new_process_replaces_the_old_one_once_that_is_blind() {
         let mut table = EdgeTable::default();
         let old = join(&mut table, ("a", 1), 1, None, 0);
@@ -349,12 +396,12 @@ mod tests {
             applied,
             last_pong,
         };
-        table.shared([row("here", Some(3), 0), row("moved", Some(9), 700), row("there", None, 700)]);
+        table.shared([row("here", Some(3), 0), row("moved", Some(9), 700), row("there", None, 700)], 0);
         let judged = table.judge(EPOCH, 9, 800);
         assert_eq!((judged.applied, judged.waiting), (vec![moved], vec![here, moved + 1]));
         assert_eq!(table.get(here).unwrap().applied, Some(5), "its own word is newer than the row");
         assert_eq!(table.judge(EPOCH, 9, 700 + PATIENCE_MS + 1).blind, [here, moved + 1]);
-        table.shared([]);
+        table.shared([], 0);
         assert_eq!(table.all().map(|row| row.edge.as_str()).collect::<Vec<_>>(), ["here"]);
     }
 

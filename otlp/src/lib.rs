@@ -64,6 +64,8 @@ fn add(counter: &AtomicU64, count: usize) {
 pub struct Outbox {
     waiting: Mutex<WaitingSpans>,
     more: Notify,
+    /// A call has ended, with or without success.
+    ended: Notify,
     /// See there.
     pub counts: OutboxCounts,
     trouble: Trouble,
@@ -73,6 +75,8 @@ pub struct Outbox {
 struct WaitingSpans {
     spans: VecDeque<Span>,
     bytes: usize,
+    /// Spans of the call that is under way.
+    under_way: usize,
 }
 
 impl Outbox {
@@ -102,7 +106,31 @@ impl Outbox {
             taken.extend(waiting.spans.pop_front());
         }
         waiting.bytes -= taken.iter().map(Message::encoded_len).sum::<usize>();
+        waiting.under_way = taken.len();
         taken
+    }
+
+    /// Waits until nothing is on its way any more, but no longer than this: for the end of a process, behind the last offer. What
+    /// the receiver has not taken then is lost, and told.
+    pub async fn settle(&self, within: Duration) {
+        let settled = async {
+            while self.left() > 0 {
+                self.ended.notified().await; // also if it ended just before
+            }
+        };
+        if tokio::time::timeout(within, settled).await.is_err() {
+            let spans = self.left();
+            tracing::warn!(
+                name: "traces_lost", spans,
+                "the receiver of --otlp did not take the last spans in time: they end with this process"
+            );
+        }
+    }
+
+    /// Spans of which nobody knows yet what becomes of them.
+    fn left(&self) -> usize {
+        let waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        waiting.spans.len() + waiting.under_way
     }
 
     /// Sends what is offered, for as long as this runs. `service`: what the receiver is told of who sends.
@@ -118,6 +146,8 @@ impl Outbox {
                 tokio::time::sleep(GATHER).await;
             } else {
                 self.deliver(&client, &resource, spans, began).await;
+                self.waiting.lock().unwrap_or_else(PoisonError::into_inner).under_way = 0;
+                self.ended.notify_one();
             }
         }
     }

@@ -146,3 +146,24 @@ async fn one_that_answers_rubbish_costs_counters_alone() {
     until(|| counted(&outbox)[2] == 1).await;
     assert_eq!(counted(&outbox)[..2], [0, 0]);
 }
+
+#[tokio::test]
+async fn the_end_of_a_process_waits_for_its_last_spans() {
+    let (outbox, listener) = sending().await;
+    let receiver = serve(listener, vec![Ok(0)]);
+    outbox.settle(Duration::ZERO).await; // nothing is on its way
+    outbox.offer(vec![span(1, 1), span(2, 1)]);
+    outbox.settle(PATIENCE).await;
+    assert_eq!(receiver.taken.lock().unwrap().len(), 2);
+    assert_eq!((counted(&outbox), outbox.left()), ([2, 0, 0, 0, 0], 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_receiver_that_is_away_keeps_no_process_from_its_end() {
+    let (outbox, listener) = sending().await;
+    drop(listener);
+    outbox.offer(vec![span(1, 1)]);
+    let began = tokio::time::Instant::now();
+    outbox.settle(Duration::from_secs(1)).await;
+    assert_eq!((began.elapsed().as_secs(), outbox.left()), (1, 1));
+}

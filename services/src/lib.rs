@@ -8,6 +8,7 @@ mod process;
 mod random;
 mod redis;
 pub mod stats;
+mod zipf;
 
 pub use disk::{Disk, Volume};
 pub use pgbouncer::PgBouncer;
@@ -15,3 +16,4 @@ pub use postgres::Postgres;
 pub use process::{Folder, Process, ServerFault, command, free_port, program};
 pub use random::{Random, WholeNumber};
 pub use redis::{Certificates, Redis, RedisCluster};
+pub use zipf::Zipf;

@@ -4,9 +4,11 @@ mod audits;
 pub mod blocks;
 pub mod clicks;
 pub mod domains;
+mod edge_reports;
 mod tags;
 
 pub use audits::{Audits, LinkPast, LinkWrite, Moment, NotedAuthor, ResourceWrite};
+pub use edge_reports::{EdgeReports, ReportRow};
 pub use tags::{LinkTag, TagCount, TagLimit, TagPage, TagRename, Tags};
 
 use crate::model::{Author, KeyRow, PoolCounts, Row, StoreFault, StoreStanding};
@@ -23,7 +25,7 @@ pub const SECRET: usize = 32;
 ///
 /// Answers that hold a position and values read both in one snapshot. After a failed call nothing has changed.
 pub trait Repository:
-    Audits + domains::DomainRows + blocks::BlockRows + Tags + Send + Sync + 'static
+    Audits + domains::DomainRows + blocks::BlockRows + Tags + EdgeReports + Send + Sync + 'static
 {
     /// What and where it is, for people.
     fn name(&self) -> String;

@@ -7,6 +7,7 @@ mod clicks;
 mod connection;
 mod domains;
 mod dump;
+mod edge_reports;
 mod history;
 mod hosts;
 mod keys;
@@ -16,6 +17,7 @@ mod read;
 mod room;
 mod seen;
 mod sessions;
+mod survey;
 mod tags;
 mod tidy;
 mod tls;
@@ -24,6 +26,7 @@ mod write;
 
 pub use dump::{DumpReport, dump, how_to_restore};
 pub use open::{Options, bump_epoch};
+pub use survey::{Survey, survey};
 
 use crate::kept;
 use crate::model::{DomainRow, PoolCounts, Row, StoreFault, StoreStanding};
@@ -31,8 +34,8 @@ use crate::port::blocks::{BlockRows, HostIndexPlace, HostLinks};
 use crate::port::clicks::ClickStore;
 use crate::port::domains::{DomainCommitReport, DomainRows};
 use crate::port::{
-    Audits, CommitReport, EntryBatch, History, KeyRows, Limit, LinkPast, ListPage, Moment, NotedAuthor,
-    Repository, ResourceWrite, SessionRow, TidyReport, TimeOrder, WalkPage,
+    Audits, CommitReport, EdgeReports, EntryBatch, History, KeyRows, Limit, LinkPast, ListPage, Moment,
+    NotedAuthor, ReportRow, Repository, ResourceWrite, SessionRow, TidyReport, TimeOrder, WalkPage,
 };
 use crate::tombstones::TombstoneFates;
 use bytes::Bytes;
@@ -227,6 +230,12 @@ impl DomainRows for Postgres {
         let (tag, mut tried) = (crate::random::u64(), None);
         let done = self.db.call(WRITE, async |db| domains::commit(db, item, tag, now, &mut tried).await);
         done.map_err(|fault| write::refused(fault, tried.as_ref()))
+    }
+}
+
+impl EdgeReports for Postgres {
+    fn exchange_reports(&self, heard: &[ReportRow]) -> Result<Vec<ReportRow>, StoreFault> {
+        self.db.call(READ, async |db| edge_reports::exchange(db, self.control, heard).await)
     }
 }
 

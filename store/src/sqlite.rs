@@ -29,6 +29,7 @@ mod write;
 pub use connect::Options;
 pub use copies::{RestoreReport, backup, restore};
 pub use file::OpenFault;
+pub use open::can_open;
 
 use self::clicks::ClickFile;
 use super::ROOM;
@@ -39,8 +40,8 @@ use crate::port::blocks::{BlockRows, HostIndexPlace, HostLinks};
 use crate::port::clicks::ClickStore;
 use crate::port::domains::{DomainCommitReport, DomainRows};
 use crate::port::{
-    Audits, CommitReport, EntryBatch, History, KeyRows, Limit, LinkPast, ListPage, Moment, NotedAuthor,
-    Repository, ResourceWrite, SessionRow, TidyReport, TimeOrder, WalkPage,
+    Audits, CommitReport, EdgeReports, EntryBatch, History, KeyRows, Limit, LinkPast, ListPage, Moment,
+    NotedAuthor, Repository, ResourceWrite, SessionRow, TidyReport, TimeOrder, WalkPage,
 };
 use crate::tombstones::TombstoneFates;
 use bytes::Bytes;
@@ -375,6 +376,9 @@ impl DomainRows for Sqlite {
         self.write(|transaction| domains::commit(transaction, item, now))
     }
 }
+
+/// One process has the file: nobody else is there to read what its edges say.
+impl EdgeReports for Sqlite {}
 
 impl BlockRows for Sqlite {
     fn blocked(&self, asked: &BTreeSet<TargetHost>) -> Result<BTreeSet<TargetHost>, StoreFault> {

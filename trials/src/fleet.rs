@@ -52,6 +52,14 @@ impl Fleet {
     /// # Errors
     /// One line: what did not start.
     pub fn start(with_redis: bool) -> Result<Option<Self>, String> {
+        Self::start_on("sqlite:links.db", with_redis)
+    }
+
+    /// The same on this store.
+    ///
+    /// # Errors
+    /// As [`Fleet::start`].
+    pub fn start_on(store: &str, with_redis: bool) -> Result<Option<Self>, String> {
         let redis = match with_redis.then(|| Redis::start(&["maxmemory-policy volatile-lru"])).transpose() {
             Err(missing @ ServerFault::Missing(_)) => {
                 println!("SKIPPED: {missing}");
@@ -61,8 +69,7 @@ impl Fleet {
         };
         let (binary, dir) = (linkr()?, Dir::new()?);
         let any = "127.0.0.1:0";
-        let mut words =
-            vec!["control", "--insecure", "--store", "sqlite:links.db", "--api", any, "--admin", any];
+        let mut words = vec!["control", "--insecure", "--store", store, "--api", any, "--admin", any];
         if let Some(redis) = &redis {
             words.extend(["--redis", redis.url()]);
         }
@@ -209,7 +216,7 @@ impl Edge {
 }
 
 /// A command that stays on one core, behind the words that it runs under.
-fn pinned(core: &str, under: &[String], program: &Path, dir: &Path, words: &[&str]) -> Command {
+pub fn pinned(core: &str, under: &[String], program: &Path, dir: &Path, words: &[&str]) -> Command {
     let mut pinned = command(Path::new("taskset"), dir, &["-c", core]);
     pinned.args(under).arg(program).args(words);
     pinned

@@ -255,7 +255,12 @@ impl Shared {
                 course.page = m.number;
                 m.proof
             }
-            Some(follow_response::Message::Pong(_) | follow_response::Message::DayKey(_)) | None => None,
+            Some(
+                follow_response::Message::Pong(_)
+                | follow_response::Message::DayKey(_)
+                | follow_response::Message::Explain(_),
+            )
+            | None => None,
         };
         if let Some(proof) = proof.as_ref().and_then(Proof::of) {
             course.near = proof.position;
@@ -360,6 +365,7 @@ impl Shared {
             seen: honest.map_or_else(|| seq(random, near), |given| given.position.seq),
             want_walk: random.chance(500),
             walk_after: if random.chance(990) { key(random).into() } else { vec![0; 1_000].into() },
+            explains: random.chance(500),
             number: random.next(),
             proof: honest.or(proof).map(Proof::told),
         }

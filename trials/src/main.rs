@@ -5,6 +5,7 @@ mod beside;
 mod bulk;
 mod faults;
 mod fleet;
+mod handovers;
 mod history;
 mod hits;
 mod http;
@@ -18,6 +19,7 @@ mod meddler;
 mod outage;
 mod probe;
 mod process;
+mod questions;
 mod reader;
 mod redis;
 mod report;
@@ -62,6 +64,10 @@ enum Command {
     Liar(liar::Liar),
     /// What visitors wait while their edge takes a large import, and while it writes its snapshot
     Beside(beside::Interference),
+    /// Questions about clicks on a large store of them, and what visitors wait beside a storm of them
+    Questions(questions::Questions),
+    /// One process of an edge in the place of another, again and again under load
+    Handovers(handovers::HandOvers),
     /// A large import into Postgres, beside psql's \copy of the same rows
     Bulk(bulk::Bulk),
 }
@@ -83,6 +89,8 @@ fn main() -> ExitCode {
                 Command::Attacker(attacker) => attacker.run().await,
                 Command::Liar(liar) => liar.run().await,
                 Command::Beside(beside) => beside.run().await,
+                Command::Questions(questions) => questions.run().await,
+                Command::Handovers(handovers) => handovers.run().await,
                 Command::Bulk(bulk) => bulk.run().await,
             }
         });

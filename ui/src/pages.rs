@@ -5,7 +5,9 @@ mod clicks;
 mod detail;
 mod domains;
 mod edit;
+mod explain;
 mod export;
+mod fleet;
 mod import;
 mod keys;
 mod link_form;
@@ -69,6 +71,7 @@ static PAGES: &[PageEntry] = &[
     post("/ui/link/edit", "links:write", |v| Box::pin(edit::change(v))),
     post("/ui/link/state", "links:write", |v| Box::pin(detail::set_state(v))),
     get("/ui/link/qr.svg", "links:read", |v| Box::pin(detail::qr(v))),
+    get("/ui/link/explain", "links:read", |v| Box::pin(explain::show(v))),
     get("/ui/link/history", "links:read", |v| Box::pin(detail::history(v))),
     post("/ui/link/restore", "links:write", |v| Box::pin(detail::restore(v))),
     get("/ui/clicks", "clicks:read", |v| Box::pin(clicks::show(v))),
@@ -86,6 +89,7 @@ static PAGES: &[PageEntry] = &[
     get("/ui/blocks", "domains:admin", |v| Box::pin(blocks::list(v))),
     post("/ui/blocks", "domains:admin", |v| Box::pin(blocks::block(v))),
     post("/ui/blocks/end", "domains:admin", |v| Box::pin(blocks::unblock(v))),
+    get("/ui/fleet", "links:read", |v| Box::pin(fleet::show(v))),
     get("/ui/keys", "keys:admin", |v| Box::pin(keys::list(v))),
     get("/ui/keys/new", "keys:admin", |v| Box::pin(keys::blank(v))),
     post("/ui/keys/new", "keys:admin", |v| Box::pin(keys::create(v))),
@@ -101,6 +105,7 @@ pub const MENU: &[(&str, &str)] = &[
     ("/ui/tags", "Tags"),
     ("/ui/domains", "Domains"),
     ("/ui/blocks", "Blocks"),
+    ("/ui/fleet", "Fleet"),
     ("/ui/keys", "Keys"),
     ("/ui/audit", "Audit"),
 ];

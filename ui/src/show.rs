@@ -119,6 +119,37 @@ pub fn number(value: u64) -> String {
     parts.join(",")
 }
 
+/// A time as people read it, of nanoseconds.
+pub fn took(ns: u64) -> String {
+    match ns {
+        0..1_000 => format!("{ns} ns"),
+        1_000..1_000_000 => format!("{} µs", ns / 1_000),
+        1_000_000..1_000_000_000 => format!("{}.{} ms", ns / 1_000_000, ns % 1_000_000 / 100_000),
+        _ => format!("{}.{} s", ns / 1_000_000_000, ns % 1_000_000_000 / 100_000_000),
+    }
+}
+
+/// How long something has been there.
+pub fn lasted(seconds: u64) -> String {
+    match seconds {
+        0..60 => format!("{seconds} s"),
+        60..3_600 => format!("{} min", seconds / 60),
+        3_600..172_800 => format!("{} h", seconds / 3_600),
+        _ => format!("{} days", number(seconds / 86_400)),
+    }
+}
+
+/// So much memory.
+pub fn bytes(bytes: u64) -> String {
+    let units = ["bytes", "KiB", "MiB", "GiB", "TiB"];
+    let at = (bytes.max(1).ilog2() / 10).min(4);
+    let one = 1_u64 << (10 * at);
+    match at {
+        0 => format!("{bytes} bytes"),
+        at => format!("{}.{} {}", number(bytes / one), (bytes % one) * 10 / one, units[at as usize]),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -165,5 +196,12 @@ mod tests {
         assert_eq!([0, 999, 1_000, 1_234_567].map(number), ["0", "999", "1,000", "1,234,567"]);
         assert_eq!(in_utc("2026-01-02T03:04:05.678Z"), "2026-01-02 03:04:05 UTC");
         assert_eq!(in_utc("x"), "x");
+        assert_eq!(
+            [999, 21_000, 1_250_000, 12_345_678_901].map(took),
+            ["999 ns", "21 µs", "1.2 ms", "12.3 s"]
+        );
+        assert_eq!([59, 3_599, 7_200, 172_800].map(lasted), ["59 s", "59 min", "2 h", "2 days"]);
+        assert_eq!([0, 1_023, 1_536, 5 << 30].map(bytes), ["0 bytes", "1023 bytes", "1.5 KiB", "5.0 GiB"]);
+        assert_eq!(bytes(u64::MAX), "16,777,215.9 TiB");
     }
 }

@@ -5,7 +5,7 @@ use clicks::batch::{AgentText, Batch, encode};
 use clicks::ledger::Offer;
 use clicks::{CLASSIFIER, Click, Country, Device, Kind, Language};
 use link::{DomainId, Seq};
-use services::Random;
+use services::{Random, Zipf};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -168,7 +168,7 @@ impl ClickSource {
         }
         let texts = |texts: &[&str]| {
             let texts: Vec<Arc<str>> = texts.iter().map(|text| Arc::from(*text)).collect();
-            let zipf = Zipf::new(texts.len());
+            let zipf = Zipf::new(texts.len(), ZIPF);
             (texts, zipf)
         };
         let referrers: Vec<Arc<str>> =
@@ -177,15 +177,15 @@ impl ClickSource {
             format!("Mozilla/5.0 (X11; Linux x86_64; rv:{number}.0) Gecko/20100101 Firefox/{number}.0")
         };
         Self {
-            by_link: Zipf::new(uids.len()),
+            by_link: Zipf::new(uids.len(), ZIPF),
             links: uids,
-            countries: Zipf::new(COUNTRIES),
-            referrers: (referrers, Zipf::new(REFERRERS)),
+            countries: Zipf::new(COUNTRIES, ZIPF),
+            referrers: (referrers, Zipf::new(REFERRERS, ZIPF)),
             browsers: texts(&BROWSERS),
             systems: texts(&SYSTEMS),
-            languages: Zipf::new(LANGUAGES.len()),
+            languages: Zipf::new(LANGUAGES.len(), ZIPF),
             agents: (0..AGENTS).map(agent).collect(),
-            by_agent: Zipf::new(AGENTS),
+            by_agent: Zipf::new(AGENTS, ZIPF),
             random,
         }
     }
@@ -224,25 +224,6 @@ impl ClickSource {
             visitor: 0,
             agent: self.by_agent.draw(random) as u64 + 1,
         }
-    }
-}
-
-/// Numbers from 0 on, the lower the more often.
-struct Zipf(Vec<f64>);
-
-impl Zipf {
-    fn new(count: usize) -> Self {
-        let mut sum = 0.0;
-        let cumulated = (1..=count).map(|rank| {
-            sum += (rank as f64).powf(-ZIPF);
-            sum
-        });
-        Self(cumulated.collect())
-    }
-
-    fn draw(&self, random: &mut Random) -> usize {
-        let point = random.unit() * self.0.last().copied().unwrap_or(0.0);
-        self.0.partition_point(|&sum| sum < point).min(self.0.len().saturating_sub(1))
     }
 }
 

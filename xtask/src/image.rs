@@ -1,4 +1,4 @@
-//! What a container image holds: the one binary, the libraries it loads, one user, one empty directory. Nothing else.
+//! What a container image holds: the one binary, the libraries it loads, authorities, one user, one empty directory. Nothing else.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt, chown};
@@ -7,6 +7,8 @@ use std::process::Command;
 
 /// The user that the image runs as.
 const USER: u32 = 65_532;
+/// The authorities that browsers believe, of Debian's package ca-certificates; not those that this machine has besides.
+const AUTHORITIES: &str = "/usr/share/ca-certificates/mozilla";
 
 /// Puts all of it into `dir`, which must be empty or absent.
 pub fn stage(dir: &Path, binary: &Path) -> Result<(), String> {
@@ -14,12 +16,15 @@ pub fn stage(dir: &Path, binary: &Path) -> Result<(), String> {
         return Err(format!("{} is not empty", dir.display()));
     }
     let libraries = libraries(&ldd(binary)?)?;
-    install(binary, &dir.join("linkr"))?;
+    fs::create_dir_all(dir).map_err(|fault| at(dir, &fault))?;
+    strip(binary, &dir.join("linkr"))?;
     for library in &libraries {
         install(library, &under(dir, library))?;
     }
     write(&dir.join("etc/passwd"), &format!("linkr:x:{USER}:{USER}:linkr:/data:/nonexistent\n"))?;
     write(&dir.join("etc/group"), &format!("linkr:x:{USER}:\n"))?;
+    write(&dir.join("etc/ssl/certs/ca-certificates.crt"), &authorities()?)?;
+    open_to_all(dir)?;
     let data = dir.join("data");
     fs::create_dir_all(&data).map_err(|fault| at(&data, &fault))?;
     fs::set_permissions(&data, Permissions::from_mode(0o700)).map_err(|fault| at(&data, &fault))?;
@@ -27,6 +32,37 @@ pub fn stage(dir: &Path, binary: &Path) -> Result<(), String> {
         .map_err(|fault| format!("{} (giving it to the image's user takes root)", at(&data, &fault)))?;
     println!("{}: linkr, {} libraries, user {USER}, /data", dir.display(), libraries.len());
     Ok(())
+}
+
+/// Copies a program without its symbols.
+pub fn strip(binary: &Path, to: &Path) -> Result<(), String> {
+    let mut command = Command::new("strip");
+    let done = command.arg("-o").args([to, binary]).output();
+    let done = done.map_err(|fault| format!("cannot run strip: {fault}: apt-get install binutils"))?;
+    match done.status.success() {
+        true => Ok(()),
+        false => Err(format!("strip {}: {}", binary.display(), String::from_utf8_lossy(&done.stderr).trim())),
+    }
+}
+
+/// Whatever the umask is: the same rights everywhere, and none to write but the owner's.
+fn open_to_all(dir: &Path) -> Result<(), String> {
+    let done = Command::new("chmod").args(["-R", "u=rwX,go=rX"]).arg(dir).status();
+    match done.is_ok_and(|status| status.success()) {
+        true => Ok(()),
+        false => Err(format!("cannot change the rights of {}", dir.display())),
+    }
+}
+
+/// All of them in one file, in the order of their names.
+fn authorities() -> Result<String, String> {
+    let folder = Path::new(AUTHORITIES);
+    let cannot = |fault: std::io::Error| format!("{}: apt-get install ca-certificates", at(folder, &fault));
+    let entries: Result<Vec<PathBuf>, _> =
+        fs::read_dir(folder).map_err(cannot)?.map(|entry| entry.map(|entry| entry.path())).collect();
+    let mut files = entries.map_err(cannot)?;
+    files.sort();
+    files.iter().map(|file| fs::read_to_string(file).map_err(|fault| at(file, &fault))).collect()
 }
 
 fn ldd(binary: &Path) -> Result<String, String> {
@@ -76,7 +112,8 @@ fn write(to: &Path, text: &str) -> Result<(), String> {
     fs::write(to, text).map_err(|fault| at(to, &fault))
 }
 
-fn at(path: &Path, fault: &std::io::Error) -> String {
+/// A fault and where it was.
+pub fn at(path: &Path, fault: &std::io::Error) -> String {
     format!("{}: {fault}", path.display())
 }
 

@@ -1,20 +1,22 @@
-//! The logic behind the make targets, so that it is Rust and not shell: `test`, `test-long`, `fuzz`, `lint`, `bench`, `services`,
-//! `image-root`, `gen-snapshot`, `gen-clicks`, `lines`, `crawlers`, `dashboards`.
+//! The logic behind the make targets, so that it is Rust and not shell: `test`, `test-long`, `fuzz`, `lint`, `deny`, `bench`, `services`,
+//! `release`, `image-root`, `gen-snapshot`, `gen-clicks`, `lines`, `crawlers`, `dashboards`, `demo`.
 
 mod axe;
 mod crawlers;
+mod demo;
 mod fuzz;
 mod gen_clicks;
 mod image;
 mod lines;
 mod python;
+mod release;
 mod servers;
 mod snapshot;
 mod tools;
 
 use std::process::{Command, ExitCode};
 
-const USAGE: &str = "usage: xtask test|bench|load|compare [ARGS…] | test-long | fuzz SECONDS [TARGET…] | lint | services | image-root DIR --binary PATH | gen-snapshot LINKS FILE | gen-clicks CLICKS LINKS DAYS FILE | lines | crawlers PACKAGE | dashboards";
+const USAGE: &str = "usage: xtask test|bench|load|compare [ARGS…] | test-long | fuzz SECONDS [TARGET…] | lint | deny | services | release [--binary PATH] [--out DIR] | release-twice | image-root DIR --binary PATH | gen-snapshot LINKS FILE | gen-clicks CLICKS LINKS DAYS FILE | lines | crawlers PACKAGE | dashboards | demo PROGRAMS OUT";
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
@@ -24,11 +26,19 @@ fn main() -> ExitCode {
         "test-long" => test_long(),
         "fuzz" => fuzz::from_words(rest).unwrap_or_else(|| Err(USAGE.to_owned())),
         "lint" => lint(),
+        "deny" => deny(),
         "services" => servers::run(),
         "lines" => lines::print(),
         "dashboards" => write_dashboards(),
         "crawlers" => match rest {
             [package] => crawlers::write(package.as_ref()),
+            _ => Err(USAGE.to_owned()),
+        },
+        "demo" => match rest {
+            [programs, out] => {
+                tools::install_what_is_missing();
+                demo::run(programs.as_ref(), out.as_ref())
+            }
             _ => Err(USAGE.to_owned()),
         },
         "bench" => cargo(&["bench", "--workspace", "--profile", "dist"], rest),
@@ -40,6 +50,8 @@ fn main() -> ExitCode {
             [dir, flag, binary] if flag == "--binary" => image::stage(dir.as_ref(), binary.as_ref()),
             _ => Err(USAGE.to_owned()),
         },
+        "release" => release::from_words(rest).unwrap_or_else(|| Err(USAGE.to_owned())),
+        "release-twice" => release::twice(),
         "gen-clicks" => match rest {
             [clicks, links, days, file] => gen_clicks::generate(clicks, links, days, file.as_ref()),
             _ => Err(USAGE.to_owned()),
@@ -114,6 +126,7 @@ fn test_long() -> Result<(), String> {
     tools::install_what_is_missing();
     python::install_what_is_missing();
     axe::install_what_is_missing();
+    tools::install_engines();
     cargo(&TESTS, &["--".to_owned(), "--ignored".to_owned()])?;
     // Apart: with the feature every shared word of the set is one of the test's.
     cargo(&["test", "--locked", "--package", "hot", "--features", "shuttle", "--test", "threads"], &[])?;
@@ -131,6 +144,24 @@ fn write_dashboards() -> Result<(), String> {
         println!("{}", file.path);
     }
     Ok(())
+}
+
+/// cargo-deny, and where it is built: it comes as sources alone.
+const DENY: [&str; 6] = ["install", "--locked", "--root", "target/tools/deny", "--version", "0.20.2"];
+
+/// What `deny.toml` asks for. The list of known weaknesses is fetched from where RustSec keeps it, the rest needs no network.
+fn deny() -> Result<(), String> {
+    cargo(&DENY, &["cargo-deny".to_owned()])?;
+    let mut weak = Ok(());
+    for check in ["licenses", "bans", "sources", "advisories"] {
+        println!("+ cargo-deny check {check}");
+        let done =
+            Command::new("target/tools/deny/bin/cargo-deny").args(["--locked", "check", check]).status();
+        if !done.is_ok_and(|status| status.success()) {
+            weak = Err(format!("cargo-deny check {check} failed"));
+        }
+    }
+    weak
 }
 
 fn lint() -> Result<(), String> {

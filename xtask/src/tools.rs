@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// A program, the Debian package that holds it, and what is skipped without it.
-const TOOLS: [(&str, &str, &str); 19] = [
+const TOOLS: [(&str, &str, &str); 21] = [
     ("g++", "g++", "fuzz targets"),
     ("strace", "strace", "durability: syncs before acknowledgements"),
     ("valgrind", "valgrind", "instructions of a hit"),
@@ -27,6 +27,18 @@ const TOOLS: [(&str, &str, &str); 19] = [
     ("systemd-analyze", "systemd", "units of systemd"),
     ("systemd-socket-activate", "systemd", "units of systemd: started by a connection"),
     ("promtool", "prometheus", "metrics: promtool has nothing to say"),
+    ("strip", "binutils", "image root"),
+    ("update-ca-certificates", "ca-certificates", "image root"),
+];
+
+/// The same of what a release is tried with.
+const ENGINES: [(&str, &str, &str); 6] = [
+    ("buildah", "buildah", "image: built"),
+    ("podman", "podman", "image: run"),
+    ("runc", "runc", "image: run"),
+    ("ip", "iproute2", "image: run"),
+    ("nsenter", "util-linux", "image: run"),
+    ("debootstrap", "debootstrap", "Debian package: installed in a clean Debian"),
 ];
 
 /// Of these packages, the services that would start with the machine from then on. Tests start their own.
@@ -37,7 +49,16 @@ const PEERS: [(&str, &str); 2] = [("nginx", "nginx-light"), ("haproxy", "haproxy
 /// Asks apt for what is missing, as root; otherwise says which tests will be skipped. Never fails: a test that lacks
 /// its program says so itself.
 pub fn install_what_is_missing() {
-    let missing = || TOOLS.iter().filter(|(program, ..)| !is_there(program));
+    install_tools(&TOOLS);
+}
+
+/// The same for the tests of a release.
+pub fn install_engines() {
+    install_tools(&ENGINES);
+}
+
+fn install_tools(tools: &[(&str, &str, &str)]) {
+    let missing = || tools.iter().filter(|(program, ..)| !is_there(program));
     let mut packages: Vec<&str> = missing().map(|(_, package, _)| *package).collect();
     packages.dedup();
     install_as_root(&packages);

@@ -7,6 +7,7 @@ mod lines;
 #[path = "imports/paths.rs"]
 mod paths;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -302,22 +303,67 @@ fn the_image_is_built_from_every_member() {
     }
 }
 
+/// The modules of the crate in this folder.
+fn modules_of(name: &str) -> circles::Modules {
+    let (dir, mut sources) = (root().join(name).join("src"), Vec::new());
+    if dir.is_dir() {
+        files(&dir, &mut sources);
+    }
+    let module = |path: &PathBuf| {
+        let file = path.strip_prefix(&dir).unwrap().to_string_lossy().into_owned();
+        Some((circles::module_of(&file)?, fs::read_to_string(path).unwrap()))
+    };
+    sources.iter().filter_map(module).collect()
+}
+
 #[test]
 fn no_modules_of_a_crate_name_each_other_in_a_circle() {
     let mut found = Vec::new();
-    for dir in fs::read_dir(root()).unwrap().map(|entry| entry.unwrap().path().join("src")) {
-        let (mut sources, mut modules) = (Vec::new(), circles::Modules::new());
-        if dir.is_dir() {
-            files(&dir, &mut sources);
+    for dir in fs::read_dir(root()).unwrap() {
+        let name = dir.unwrap().file_name().to_string_lossy().into_owned();
+        let circles = circles::circles(&modules_of(&name));
+        found.extend(circles.into_iter().map(|circle| format!("{name}: {circle}")));
+    }
+    assert!(found.is_empty(), "{}", found.join("\n"));
+}
+
+/// What `docs/architecture.md` lists of the modules of each crate, from the top to the bottom.
+fn listed(page: &str) -> BTreeMap<String, Vec<String>> {
+    let block = page.split("## Modules").nth(1).and_then(|rest| rest.split("```").nth(1)).unwrap();
+    let (mut lists, mut last) = (BTreeMap::<String, Vec<String>>::new(), String::new());
+    for line in block.lines().filter(|line| !line.is_empty()) {
+        let (name, rest) = line.split_at(10);
+        if !name.trim().is_empty() {
+            name.trim().clone_into(&mut last);
         }
-        for path in sources {
-            let file = path.strip_prefix(&dir).unwrap().to_string_lossy().into_owned();
-            if let Some(module) = circles::module_of(&file) {
-                modules.insert(module, fs::read_to_string(&path).unwrap());
+        // Two modules that stand beside each other share a line: `clock, random`.
+        let (mut words, list) = (rest.split(' '), lists.entry(last.clone()).or_default());
+        while let Some(word) = words.next() {
+            list.push(word.trim_end_matches(',').to_owned());
+            if !word.ends_with(',') {
+                break;
             }
         }
-        let name = dir.parent().unwrap().file_name().unwrap().to_string_lossy().into_owned();
-        found.extend(circles::circles(&modules).into_iter().map(|circle| format!("{name}: {circle}")));
+    }
+    lists
+}
+
+#[test]
+fn the_page_lists_every_module_and_no_arrow_points_up() {
+    let page = fs::read_to_string(root().join("docs/architecture.md")).unwrap();
+    let mut found = Vec::new();
+    for (name, list) in listed(&page) {
+        let modules = modules_of(&name);
+        let there: BTreeSet<&String> = modules.keys().filter_map(|module| module.first()).collect();
+        let of: BTreeSet<&String> = list.iter().collect();
+        found.extend(there.difference(&of).map(|module| format!("{name}: {module} is not listed")));
+        found.extend(of.difference(&there).map(|module| format!("{name}: {module} is listed and not there")));
+        let place = |module: &String| list.iter().position(|listed| listed == module);
+        for (from, to) in circles::arrows(&modules).get(&Vec::new()).into_iter().flatten() {
+            if place(from) > place(to) {
+                found.push(format!("{name}: {from} imports {to}, which stands above it"));
+            }
+        }
     }
     assert!(found.is_empty(), "{}", found.join("\n"));
 }

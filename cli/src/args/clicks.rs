@@ -95,6 +95,14 @@ pub struct Clicks {
     /// With --delete=domain: deletes without asking, as where standard input is no terminal
     #[arg(long, requires = "delete")]
     pub yes: bool,
+    /// Classes the single clicks that are kept by the lists of agents of the server's linkr, where an earlier one had classed
+    /// them: those of every domain. Counts get other kinds, and no click is made or lost. Interrupted, or once more, it does
+    /// what is left
+    #[arg(
+        long,
+        conflicts_with_all = ["watch", "export", "delete", "unknown", "last", "by", "zone", "top", "kinds", "code", "domain"]
+    )]
+    pub reclassify: bool,
     /// Shows which codes without a link were asked for: which printed link is broken?
     #[arg(long, conflicts_with_all = ["watch", "export", "delete", "by", "zone", "kinds", "code"])]
     pub unknown: bool,
@@ -107,7 +115,7 @@ pub struct Clicks {
 #[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
 pub struct ClickFilters {
     /// Counts the clicks of those links of the domain that have this tag now
-    #[arg(long, value_name = "TAG", conflicts_with_all = ["code", "watch", "export", "delete", "unknown"])]
+    #[arg(long, value_name = "TAG", conflicts_with_all = ["code", "watch", "export", "delete", "unknown", "reclassify"])]
     pub tag: Option<String>,
     /// Clicks from these countries: two letters each, separated by commas; here and below - is what is not known
     #[arg(long = "country", value_name = "CC", value_delimiter = ',', conflicts_with_all = UNCOUNTED)]
@@ -130,7 +138,7 @@ pub struct ClickFilters {
 }
 
 /// The flags of `linkr clicks` that count no clicks, so that filters mean nothing to them.
-const UNCOUNTED: [&str; 4] = ["watch", "export", "delete", "unknown"];
+const UNCOUNTED: [&str; 5] = ["watch", "export", "delete", "unknown", "reclassify"];
 
 impl Clicks {
     /// The kinds that are asked for, every one by its name; empty: nothing was said. Of links and of single clicks there are
@@ -277,6 +285,12 @@ mod tests {
     }
 
     #[test]
+    fn all_clicks_are_classed_anew() {
+        let clicks = parse(&["--reclassify", "-o", "json"]).unwrap();
+        assert!(clicks.reclassify && clicks.server.output == ClickOutput::Json);
+    }
+
+    #[test]
     fn every_filter_of_the_api_has_a_flag() {
         let words = [
             "--tag",
@@ -323,6 +337,11 @@ mod tests {
             &["--watch", "--country", "DE"],
             &["--export", "f", "--os", "Linux"],
             &["--unknown", "--language", "de"],
+            &["--reclassify", "a"],
+            &["--reclassify", "--domain", "go.example"],
+            &["--reclassify", "--tag", "t"],
+            &["--reclassify", "--os", "Linux"],
+            &["--reclassify", "--delete"],
             &["--yes"],
         ] {
             assert!(parse(words).is_err(), "{words:?}");

@@ -1,15 +1,16 @@
 //! The flags of `linkr keys …` and `linkr certs`, and how a client says who it is.
 
 use super::{Api, FlagTime, moment, values};
+use crate::address::is_here;
 use crate::fault::CommandFault;
 use clap::{Args, Subcommand};
 use control::keys::KeyDraft;
 use proto::client::{Access, KeySource};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use store::model::Scopes;
 
-/// Where `linkr up` puts the first key when nothing else is said.
-const FIRST_KEY: &str = "linkr-data/admin.key";
+/// The file with the first key, in the directory of `linkr up`.
+const FIRST_KEY: &str = "admin.key";
 
 /// What to do with keys.
 #[derive(Subcommand)]
@@ -103,7 +104,8 @@ pub struct Credential {
     /// The key that is shown to the server; a file keeps it out of the list of processes
     #[arg(long, env = "LINKR_KEY", hide_env_values = true, value_name = "KEY", conflicts_with = "key_file")]
     pub key: Option<String>,
-    /// A file that holds it [default: ./linkr-data/admin.key if there is one and the server is on this machine]
+    /// A file that holds it [default: admin.key in ./linkr-data, or in the directory that LINKR_DATA_DIR names, if there is
+    /// one and the server is on this machine]
     #[arg(long, env = "LINKR_KEY_FILE", value_name = "FILE")]
     pub key_file: Option<PathBuf>,
     /// Authorities (PEM) that https:// believes instead of the system's
@@ -117,10 +119,11 @@ impl Credential {
         let key = match (&self.key, &self.key_file) {
             (Some(key), _) => KeySource::Text(key.clone()),
             (None, Some(file)) => KeySource::File(file.clone()),
-            (None, None) if is_local(server) && Path::new(FIRST_KEY).exists() => {
-                KeySource::File(FIRST_KEY.into())
-            }
-            (None, None) => KeySource::None,
+            // The key of this machine is shown to nobody else.
+            (None, None) => match Some(first_key()).filter(|file| is_here(server) && file.exists()) {
+                Some(file) => KeySource::File(file),
+                None => KeySource::None,
+            },
         };
         Access { key, ca: self.server_ca.clone(), identity: None }
     }
@@ -135,12 +138,10 @@ impl Credential {
     }
 }
 
-/// The key of this machine is shown to nobody else.
-fn is_local(server: &str) -> bool {
-    let host = server.split("://").last().unwrap_or_default().split('/').next().unwrap_or_default();
-    let host = host.rsplit_once(':').map_or(host, |(host, _)| host);
-    host == "localhost"
-        || host.trim_matches(['[', ']']).parse().is_ok_and(|ip: std::net::IpAddr| ip.is_loopback())
+/// Where the first start of `linkr up` puts a key, with its data where this environment has them.
+fn first_key() -> PathBuf {
+    let dir = std::env::var_os("LINKR_DATA_DIR").map_or_else(|| PathBuf::from("linkr-data"), PathBuf::from);
+    dir.join(FIRST_KEY)
 }
 
 /// How an edge says who it is.
@@ -203,21 +204,5 @@ impl Mint {
                  keys:admin and feed"
             )))?;
         Ok(KeyDraft { client: self.name.clone(), scopes, edge: self.edge.clone(), ..KeyDraft::admin() })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_first_key_stays_on_this_machine() {
-        for local in ["http://127.0.0.1:8081", "https://localhost", "http://[::1]:8081/x", "http://127.9.9.9"]
-        {
-            assert!(is_local(local), "{local}");
-        }
-        for other in ["http://10.0.0.1:8081", "https://localhost.example", "http://example:8081", ""] {
-            assert!(!is_local(other), "{other}");
-        }
     }
 }

@@ -1,6 +1,6 @@
 //! The flags of `linkr link …`.
 
-use super::{AddressedCode, FlagTime, Output, Server, moment, named, past_moment};
+use super::{AddressedCode, Api, FlagTime, Server, moment, named, past_moment};
 use crate::fault::CommandFault;
 use crate::out;
 use clap::builder::PossibleValuesParser;
@@ -228,7 +228,7 @@ pub struct Update {
     pub clear: Vec<String>,
 }
 
-/// `linkr link explain`.
+/// `linkr link explain`: of an admin listener, or with `at` of control.
 #[derive(Args)]
 pub struct Explain {
     /// The code, or the whole address of a link; a query may stand behind it
@@ -239,9 +239,12 @@ pub struct Explain {
     /// The admin listener of the edge to ask: HOST:PORT, or a port of this machine
     #[arg(long, env = "LINKR_EDGE", default_value = "http://127.0.0.1:8082", value_name = "ADDR")]
     pub edge: String,
-    /// How the result is printed
-    #[arg(short, long, env = "LINKR_OUTPUT", default_value = "text", value_name = "FORM")]
-    pub output: Output,
+    /// The name of an edge that control asks, wherever that is; --edge is not used then
+    #[arg(long, value_name = "NAME")]
+    pub at: Option<String>,
+    /// The server that is asked with --at.
+    #[command(flatten)]
+    pub api: Api,
 }
 
 /// Fields that may be given when a link is created and when it is changed.

@@ -1,7 +1,8 @@
 //! `linkr clicks …`: how often links were clicked, as a table with bars; single clicks as they come or into a file; codes
-//! that nobody has a link for; and deletion.
+//! that nobody has a link for; deletion; and other lists of agents.
 
 mod events;
+mod reclassify;
 mod table;
 
 use super::place::{LinkPlace, place};
@@ -23,9 +24,27 @@ const LONG_LIVED: u32 = 3_600;
 /// Runs it.
 pub async fn clicks(args: Clicks) -> Result<(), CommandFault> {
     let kinds = args.asked_kinds();
-    let Clicks { code, last, by, zone, top, filters, watch, export, delete, yes, unknown, server, .. } = args;
+    let Clicks {
+        code,
+        last,
+        by,
+        zone,
+        top,
+        filters,
+        watch,
+        export,
+        delete,
+        yes,
+        unknown,
+        reclassify,
+        server,
+        ..
+    } = args;
     let output = server.output;
     let server = server.into_server();
+    if reclassify {
+        return reclassify::reclassify(&server.api, output).await;
+    }
     let link = match code {
         Some(code) => Some(place(code, &server).await?),
         None => None,

@@ -1,14 +1,19 @@
-//! `linkr link explain`: what one edge would answer, and why, asked of its admin listener.
+//! `linkr link explain`: what one edge would answer, and why, asked of its admin listener, or through control.
 
-use crate::args::{Explain, Output, named};
+use super::call;
+use super::place::place;
+use crate::args::{Explain, Output, Server, named};
 use crate::fault::CommandFault;
 use crate::{admin, out};
 use exposition::escaped;
+use proto::client::KeyedChannel;
+use proto::v1::{ExplainLinkRequest, edges_client::EdgesClient};
 use serde_json::Value;
 use std::fmt::Write as _;
 
 /// What is shown to people, in this order.
-const SHOWN: [&str; 12] = [
+const SHOWN: [&str; 13] = [
+    "edge",
     "outcome",
     "by",
     "domain",
@@ -24,7 +29,20 @@ const SHOWN: [&str; 12] = [
 ];
 
 /// Runs it.
-pub fn explain(args: &Explain) -> Result<(), CommandFault> {
+pub async fn explain(args: Explain) -> Result<(), CommandFault> {
+    let Some(edge) = args.at.clone() else { return of_listener(&args) };
+    let code = named(&args.code).map_err(|why| CommandFault::new(format_args!("{} {why}", args.code)))?;
+    let server = Server { api: args.api, domain: args.domain.unwrap_or_else(|| "-".to_owned()) };
+    let request = ExplainLinkRequest { name: place(code, &server).await?.name(), edge };
+    let ask = async |edges: &mut EdgesClient<KeyedChannel>| edges.explain_link(request).await;
+    let told = proto::json::value(&call(&server.api, EdgesClient::new, ask).await?);
+    match server.api.output {
+        Output::Json => out::json(&told),
+        Output::Text | Output::Url => show(&told),
+    }
+}
+
+fn of_listener(args: &Explain) -> Result<(), CommandFault> {
     let edge = &args.edge;
     let (own, path) = parts(&args.code)?;
     let path = escaped(&format!("/{path}"));
@@ -37,7 +55,12 @@ pub fn explain(args: &Explain) -> Result<(), CommandFault> {
         ))
     })?;
     match status {
-        200 => show(&body, args.output),
+        200 if args.api.output == Output::Json => out::line(body.trim_end()),
+        200 => {
+            show(&serde_json::from_str(&body).map_err(|fault| {
+                CommandFault::new(format_args!("the edge's answer cannot be read: {fault}"))
+            })?)
+        }
         404 => Err(CommandFault::new(format_args!(
             "{edge} explains nothing: is it the admin listener of an edge, and of no older linkr?"
         ))),
@@ -55,16 +78,12 @@ fn parts(given: &str) -> Result<(Option<String>, &str), CommandFault> {
     Ok((link.host, path.split('#').next().unwrap_or_default()))
 }
 
-fn show(body: &str, output: Output) -> Result<(), CommandFault> {
-    if output == Output::Json {
-        return out::line(body.trim_end());
-    }
-    let answer: Value = serde_json::from_str(body)
-        .map_err(|fault| CommandFault::new(format_args!("the edge's answer cannot be read: {fault}")))?;
+fn show(answer: &Value) -> Result<(), CommandFault> {
     let mut text = String::new();
     for field in SHOWN {
         let value = match &answer[field] {
             Value::Null => continue,
+            Value::String(text) if text.is_empty() => continue,
             Value::String(text) => text.clone(),
             value => value.to_string(),
         };

@@ -88,7 +88,7 @@ pub async fn links(command: LinkCommand) -> Result<(), CommandFault> {
         }
         LinkCommand::Restore(restore) => restored(restore).await,
         LinkCommand::Watch { revision, server } => super::watch::watch(revision, server).await,
-        LinkCommand::Explain(args) => super::explain(&args),
+        LinkCommand::Explain(args) => super::explain(args).await,
         LinkCommand::Count { filter, show_deleted, server } => {
             let request = v1::CountLinksRequest { parent: parent(&server.domain), filter, show_deleted };
             let counted =

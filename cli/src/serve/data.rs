@@ -7,6 +7,7 @@ use control::{StoreLocation, keys};
 use proto::own;
 use std::fs::{DirBuilder, File, TryLockError};
 use std::io::ErrorKind;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use store::port::Repository;
@@ -111,9 +112,10 @@ pub fn kept(at: &CopiedStore) -> Result<StoreLocation, CommandFault> {
     }))
 }
 
-/// Held for as long as the process uses a data directory. The kernel gives it back, however the process ends.
+/// Held for as long as the process uses a data directory. The kernel gives it back, however the process ends; it belongs to the
+/// open file, and so to each process that has that.
 pub struct DirectoryLock {
-    _file: File,
+    file: File,
 }
 
 impl DirectoryLock {
@@ -135,12 +137,25 @@ impl DirectoryLock {
         })?;
         narrow(&lock, &file);
         match file.try_lock() {
-            Ok(()) => Ok(Self { _file: file }),
+            Ok(()) => Ok(Self { file }),
             Err(TryLockError::WouldBlock) => Err(CommandFault::new(format_args!(
                 "another linkr uses {}: stop it, or give this one another directory",
                 dir.display()
             ))),
             Err(TryLockError::Error(fault)) => Err(cannot(fault)),
         }
+    }
+
+    /// That of a process which passes it on.
+    pub fn inherit(file: OwnedFd) -> Self {
+        Self { file: file.into() }
+    }
+
+    /// For another process.
+    ///
+    /// # Errors
+    /// No descriptor is left.
+    pub fn handed(&self) -> std::io::Result<OwnedFd> {
+        self.file.try_clone().map(OwnedFd::from)
     }
 }

@@ -11,12 +11,22 @@ pub async fn take_over(
     given: edge::GivenSockets,
     signals: &mut Signals,
 ) -> Result<edge::EdgeServer, CommandFault> {
-    let taken = tokio::task::spawn_blocking(move || edge::take_over(config, given, begins));
-    tokio::select! {
-        taken = taken => match taken {
+    let taken = async {
+        match tokio::task::spawn_blocking(move || edge::take_over(config, given, begins)).await {
             Ok(taken) => taken.map_err(CommandFault::new),
             Err(fault) => Err(CommandFault::new(format_args!("cannot start: {fault}"))),
-        },
+        }
+    };
+    unless_asked_to_end(taken, signals).await
+}
+
+/// What `taken` is, unless a signal asks for the end before: then the process that runs serves on.
+pub async fn unless_asked_to_end<T>(
+    taken: impl Future<Output = Result<T, CommandFault>>,
+    signals: &mut Signals,
+) -> Result<T, CommandFault> {
+    tokio::select! {
+        taken = taken => taken,
         signal = signals.next() => Err(CommandFault::new(format_args!(
             "{signal} came before this process had taken over: the one that runs serves on"
         ))),
@@ -24,7 +34,7 @@ pub async fn take_over(
 }
 
 /// A hand-over begins: the process that runs has agreed. The newcomer's announcement, the line `listening`, is its end.
-fn begins() {
+pub fn begins() {
     super::supervisor::hand_over_begins();
     tracing::info!(name: "taking_over", "the process that runs hands over: this one loads its links");
 }

@@ -1,6 +1,6 @@
 //! `--ack propagated` and `linkr feed status`, against a real control and real edges.
 
-use crate::support::{Connection, Dir, LINKR, Linkr, alone, command, text, until};
+use crate::support::{Connection, Dir, LINKR, Linkr, command, text, until};
 use serde_json::Value;
 use std::process::{Command, Output};
 
@@ -8,9 +8,7 @@ fn json(output: &Output) -> Value {
     serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{}", text(&output.stderr)))
 }
 
-#[test]
-fn a_propagated_write_names_the_edge_that_has_it() {
-    let _turn = alone();
+pub fn a_propagated_write_names_the_edge_that_has_it() {
     let dir = Dir::new();
     let linkr = Linkr::up(&dir);
     let words = ["link", "create", "https://example.com/1", "--code", "x", "--ack", "propagated"];
@@ -37,9 +35,7 @@ fn a_propagated_write_names_the_edge_that_has_it() {
     assert_eq!(answer["propagation"]["status"], "propagated");
 }
 
-#[test]
-fn a_stopped_edge_is_blind_and_said_to_be() {
-    let _turn = alone();
+pub fn a_stopped_edge_is_blind_and_said_to_be() {
     let (dir, own) = (Dir::new(), Dir::new());
     let mut control = command(LINKR, dir.path());
     control.args(["control", "--api", "127.0.0.1:0", "--admin", "127.0.0.1:0"]);

@@ -2,7 +2,7 @@
 
 use crate::rolling::program;
 use crate::stores::Store;
-use crate::support::{Connection, Dir, FREE_PORTS, LINKR, Linkr, alone, command, skip, text, until};
+use crate::support::{Connection, Dir, FREE_PORTS, LINKR, Linkr, command, skip, text, until};
 use proto::v1;
 use proto::v1::links_client::LinksClient;
 use services::{Process, free_port};
@@ -164,11 +164,9 @@ fn all_are_there(dir: &Dir, control: &Linkr, seen: &Tally) {
     assert_eq!(found, *seen.made.lock().unwrap());
 }
 
-#[test]
-fn a_rolling_restart_of_controls_fails_no_call_of_clients_that_may_try_again() {
+pub fn a_rolling_restart_of_controls_fails_no_call_of_clients_that_may_try_again() {
     let name = "a_rolling_restart_of_controls_fails_no_call_of_clients_that_may_try_again";
     let Some(store) = Store::postgres(name) else { return };
-    let _turn = alone();
     let mut controls = Controls::start(store.empty("linkr"));
     let (apis, seen) = (controls.apis(), Tally::default());
     std::thread::scope(|scope| {
@@ -205,12 +203,10 @@ fn a_rolling_restart_of_controls_fails_no_call_of_clients_that_may_try_again() {
 }
 
 /// The CLI asks once. Behind a balancer that asks for health it need not know of a restart.
-#[test]
-fn a_rolling_restart_of_controls_behind_a_balancer_fails_no_command() {
+pub fn a_rolling_restart_of_controls_behind_a_balancer_fails_no_command() {
     let name = "a_rolling_restart_of_controls_behind_a_balancer_fails_no_command";
     let Some(haproxy) = program("haproxy") else { return skip(name, "no haproxy") };
     let Some(store) = Store::postgres(name) else { return };
-    let _turn = alone();
     let dir = Dir::new();
     let mut controls = Controls::start(store.empty("linkr"));
     let balancer: SocketAddr = ([127, 0, 0, 1], free_port().unwrap()).into();

@@ -1,8 +1,6 @@
 //! Real links and clicks, and a public corpus of HTTP requests, with both drivers. Skipped where the data is not.
 
-use crate::support::{
-    Dir, EPOLL, IO_URING, Linkr, alone, beside_others, bounded, command, has, skip, workspace,
-};
+use crate::support::{Dir, EPOLL, IO_URING, Linkr, beside_others, bounded, command, has, skip, workspace};
 use crate::tls::{Certificate, Proxy};
 use std::fs;
 use std::path::PathBuf;
@@ -43,16 +41,13 @@ fn real_clicks(test: &str, env: &[(&str, &str)]) {
     let links =
         command("zstdcat", dir.path()).arg(shared.join("data/clicks/links.csv.zst")).output().unwrap();
     let file = dir.write("links.csv", links.stdout);
-    let (took, said) = {
-        let _turn = alone();
-        let began = Instant::now();
-        let said = linkr.ok(&dir, &["import", &file]);
-        (began.elapsed(), said)
-    };
     let _turn = beside_others();
+    let began = Instant::now();
+    let said = linkr.ok(&dir, &["import", &file]);
+    let took = began.elapsed();
     assert!(said.starts_with("created 20853, updated 0, skipped 0, rejected 10 in "), "{said}");
-    // Two seconds is what a release build is held to; this one is built to be debugged.
-    assert!(took < Duration::from_secs(if cfg!(debug_assertions) { 15 } else { 2 }), "{took:?}");
+    // Two seconds is what a release build is held to; one that is built to be debugged runs beside other tests.
+    assert!(took < Duration::from_secs(if cfg!(debug_assertions) { 30 } else { 2 }), "{took:?}");
     let rejected = fs::read_to_string(dir.file("links.csv.rejected.csv")).unwrap();
     assert_eq!(rejected.lines().filter(|line| line.contains(",ftp://")).count(), 10, "{rejected}");
     assert_eq!(rejected.lines().count(), 11);

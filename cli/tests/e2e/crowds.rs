@@ -1,7 +1,7 @@
 //! Crowds of strangers on the API and on the admin listener of a process with few descriptors: those whom it is there for
 //! are served all the same.
 
-use crate::support::{Answer, Connection, Dir, FREE_PORTS, LINKR, Linkr, alone, command, until};
+use crate::support::{Answer, Connection, Dir, FREE_PORTS, LINKR, Linkr, command, until};
 use std::io::Write;
 use std::net::{SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -25,9 +25,7 @@ const LIMIT: Duration = Duration::from_millis(250);
 
 /// Found by attack: connections with one refused call each kept everybody else from the API for as long as they stayed,
 /// and half heads on the admin listener kept visitors and probes out.
-#[test]
-fn the_admin_a_visitor_and_a_probe_are_served_beside_crowds_of_strangers() {
-    let _turn = alone();
+pub fn the_admin_a_visitor_and_a_probe_are_served_beside_crowds_of_strangers() {
     let dir = Dir::new();
     let Crowd { files, strangers } = sizes();
     let linkr = with_descriptors(files, &dir);

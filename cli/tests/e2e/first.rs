@@ -1,13 +1,11 @@
 //! The first minute with linkr: start it, make a link, follow it, change it, delete it.
 
-use crate::support::{Connection, Dir, LINKR, Linkr, alone, beside_others, command, text, until};
+use crate::support::{Connection, Dir, LINKR, Linkr, beside_others, command, text, until};
 use std::os::unix::fs::PermissionsExt;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-#[test]
-fn first_302_within_two_seconds() {
-    let _turn = alone();
+pub fn first_302_within_two_seconds() {
     let dir = Dir::new();
     let began = Instant::now();
     let linkr = Linkr::up(&dir);
@@ -184,6 +182,9 @@ fn words_that_ask_for_text() {
     assert_eq!(text(&run(&["--version"]).stdout), format!("linkr {}\n", env!("CARGO_PKG_VERSION")));
     assert!(text(&run(&["--help"]).stdout).contains("import"));
     assert!(text(&run(&["completions", "bash"]).stdout).contains("complete -F"));
+    assert!(run(&["man", "pages"]).status.success());
+    let page = std::fs::read_to_string(dir.file("pages/linkr-link-create.1")).unwrap();
+    assert!(page.contains(".TH linkr-link-create 1") && page.contains("LINKR_SERVER"), "{page}");
     assert!(text(&run(&["config", "check"]).stdout).contains("no linkr.toml"));
     let printed = run(&["config", "print"]).stdout;
     assert!(text(&printed).contains("listen = [\"127.0.0.1:8080\"]"), "{}", text(&printed));

@@ -1,5 +1,9 @@
 //! One process of an edge goes on in the place of another under load: no visitor notices, and every click is counted.
 
+#[path = "handover/both.rs"]
+mod both;
+#[path = "handover/callers.rs"]
+mod callers;
 #[path = "handover/killed.rs"]
 mod killed;
 #[path = "handover/visitors.rs"]

@@ -1,6 +1,6 @@
 //! Input that is made to cost, against the real program: its memory, and what arrives at clients of others.
 
-use crate::support::{Dir, LINKR, Linkr, alone, beside_others, command, has, skip, text, until};
+use crate::support::{Dir, LINKR, Linkr, beside_others, command, has, skip, text, until};
 use prost::bytes::BufMut;
 use std::time::Duration;
 use tokio::task::JoinSet;
@@ -88,9 +88,7 @@ async fn attack(linkr: &Linkr) {
     calls.join_all().await;
 }
 
-#[test]
-fn fifty_hostile_messages_take_bounded_memory_and_give_it_back() {
-    let _turn = alone();
+pub fn fifty_hostile_messages_take_bounded_memory_and_give_it_back() {
     let dir = Dir::new();
     let mut control = command(LINKR, dir.path());
     control.args(["control", "--store", "sqlite:linkr.db", "--api", "127.0.0.1:0", "--admin", "127.0.0.1:0"]);

@@ -23,7 +23,9 @@ fn the_image_root_is_enough() {
     if std::fs::metadata("/proc/self").map_or(u32::MAX, |process| process.uid()) != 0 {
         return skip(test, "it takes root");
     }
-    if let Some(program) = ["unshare", "setpriv", "chroot", "mount", "ldd"].iter().find(|name| !has(name)) {
+    if let Some(program) =
+        ["unshare", "setpriv", "chroot", "mount", "ldd", "strip"].iter().find(|name| !has(name))
+    {
         return skip(test, &format!("there is no {program}"));
     }
     let _turn = beside_others();

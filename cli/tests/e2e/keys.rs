@@ -1,6 +1,6 @@
 //! Keys and certificates as a person meets them: none to think of on one machine, one line each elsewhere.
 
-use crate::support::{Dir, FREE_PORTS, LINKR, Linkr, alone, beside_others, command, text, until};
+use crate::support::{Dir, FREE_PORTS, LINKR, Linkr, beside_others, command, text, until};
 use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Output};
 
@@ -41,6 +41,12 @@ fn a_newcomer_never_sees_a_key() {
         .output()
         .unwrap();
     assert!(by_key.status.success(), "{}", text(&by_key.stderr));
+    let by_folder = command(LINKR, elsewhere.path())
+        .args(["link", "get", "x", "--server", &url])
+        .env("LINKR_DATA_DIR", dir.file("linkr-data"))
+        .output()
+        .unwrap();
+    assert!(by_folder.status.success(), "{}", text(&by_folder.stderr));
 
     // Another one, its successor, and its end.
     let made = client(&dir, &["keys", "create", "ci", "--scopes", "links:read", "--server", &url]);
@@ -113,9 +119,7 @@ fn an_edge_follows_by_a_key_that_was_minted_into_the_store() {
     until("the redirect", || (edge.get("/x").location() == "https://a.example/").then_some(()));
 }
 
-#[test]
-fn certificates_stand_in_for_keys_between_edge_and_control() {
-    let _turn = alone(); // it waits for a handshake each
+pub fn certificates_stand_in_for_keys_between_edge_and_control() {
     let dir = Dir::new();
     let made = client(&dir, &["certs", "certs", "--edge", "fra-1"]);
     assert!(made.status.success(), "{}", text(&made.stderr));

@@ -144,7 +144,7 @@ fn counts_are_exact_in_every_format() {
 
 #[test]
 fn what_control_had_to_be_asked_for_counts_as_origin() {
-    const LINKS: usize = 6_000;
+    const LINKS: usize = 2_000;
     let _turn = beside_others();
     let dir = Dir::new();
     let mut control = command(LINKR, dir.path());
@@ -163,7 +163,7 @@ fn what_control_had_to_be_asked_for_counts_as_origin() {
     let other = Dir::new();
     let mut edge = command(LINKR, other.path());
     edge.args(["edge", "--control", &format!("http://{}", control.api()), "--workers", "2"]);
-    edge.args(["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--hot-set-bytes", "256KiB"]);
+    edge.args(["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--hot-set-bytes", "80KiB"]);
     let edge = Linkr::start(edge, &other, &["edge", "admin"]);
     until("it to have seen all links", || {
         let seen = Connection::to(edge.admin()).ask("GET", "/readyz").status == 200;

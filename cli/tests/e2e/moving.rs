@@ -8,7 +8,7 @@ use std::fs;
 use std::process::Stdio;
 
 /// 100,000 as the task has it; a debug build of a test gets fewer.
-const LINES: usize = if cfg!(debug_assertions) { 20_000 } else { 100_000 };
+const LINES: usize = if cfg!(debug_assertions) { 10_000 } else { 100_000 };
 
 fn lines() -> usize {
     if std::env::var_os("LINKR_LONG").is_some() { 100_000 } else { LINES }

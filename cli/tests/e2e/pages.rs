@@ -9,7 +9,7 @@ mod driver;
 #[path = "pages/files.rs"]
 mod files;
 #[path = "pages/person.rs"]
-mod person;
+pub mod person;
 
 use crate::support::{Connection, Dir, Linkr, beside_others, text};
 use person::{Person, unescaped};
@@ -32,7 +32,7 @@ fn signed_in(linkr: &Linkr, key: &str) -> Person {
     person
 }
 
-const PAGES: [&str; 18] = [
+const PAGES: [&str; 20] = [
     "/ui/links",
     "/ui/links?deleted=1&order=update_time+desc&tag=x&begins=a&target=b",
     "/ui/links/new",
@@ -47,6 +47,8 @@ const PAGES: [&str; 18] = [
     "/ui/domains/new",
     "/ui/domain?domain=-",
     "/ui/blocks",
+    "/ui/fleet",
+    "/ui/link/explain?code=none",
     "/ui/keys",
     "/ui/keys/new",
     "/ui/audit",

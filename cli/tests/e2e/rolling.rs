@@ -1,6 +1,6 @@
 //! Two edges restarted one after the other by SIGTERM, behind a real HAProxy and a real nginx that never try again.
 
-use crate::support::{Connection, Dir, LINKR, Linkr, PATIENCE, alone, command, has, skip, until};
+use crate::support::{Connection, Dir, LINKR, Linkr, PATIENCE, command, has, skip, until};
 use std::fs;
 use std::io::{Read, Write};
 use std::net::SocketAddr;
@@ -320,22 +320,18 @@ fn said(name: &str, rounds: usize, seen: &Tally) -> (usize, usize) {
     (requests, failed)
 }
 
-#[test]
-fn a_rolling_restart_behind_haproxy_loses_nothing() {
+pub fn a_rolling_restart_behind_haproxy_loses_nothing() {
     let name = "a_rolling_restart_behind_haproxy_loses_nothing";
     let Some(program) = program("haproxy") else { return skip(name, "no haproxy") };
-    let _turn = alone();
     let dir = Dir::new();
     let mut edges = Edges::start(&dir, DELAY);
     let balancer = Balancer::haproxy(&program, &dir, &edges.edges);
     none_failed(name, &while_asked(&balancer, &mut edges, rounds(), Edges::restart));
 }
 
-#[test]
-fn a_rolling_restart_behind_nginx_loses_nothing() {
+pub fn a_rolling_restart_behind_nginx_loses_nothing() {
     let name = "a_rolling_restart_behind_nginx_loses_nothing";
     let Some(program) = program("nginx") else { return skip(name, "no nginx") };
-    let _turn = alone();
     let dir = Dir::new();
     // Whoever takes an edge out first needs no delay.
     let mut edges = Edges::start(&dir, "0s");
@@ -350,11 +346,9 @@ fn a_rolling_restart_behind_nginx_loses_nothing() {
 
 /// The order of events in a cluster: SIGTERM first; the endpoint goes later, when every node has heard of it; the process ends;
 /// the next one is ready, and becomes an endpoint. Nobody in front asks for health, tries again, or knows of the signal.
-#[test]
-fn a_rollout_that_removes_endpoints_late_loses_nothing() {
+pub fn a_rollout_that_removes_endpoints_late_loses_nothing() {
     let name = "a_rollout_that_removes_endpoints_late_loses_nothing";
     let Some(program) = program("haproxy") else { return skip(name, "no haproxy") };
-    let _turn = alone();
     let dir = Dir::new();
     let mut edges = Edges::start(&dir, DELAY_IN_CLUSTER);
     let balancer = Balancer::cluster(&program, &dir, &edges.edges);
@@ -379,12 +373,10 @@ fn set_endpoint(dir: &Dir, at: usize, state: &str) {
 }
 
 /// What the delay and the file are for: measured, and nothing is promised.
-#[test]
-fn a_rolling_restart_that_no_balancer_knows_of_is_measured() {
+pub fn a_rolling_restart_that_no_balancer_knows_of_is_measured() {
     if !long() {
         return;
     }
-    let _turn = alone();
     for name in ["haproxy", "nginx"] {
         let Some(program) = program(name) else { continue };
         let dir = Dir::new();

@@ -1,7 +1,8 @@
 //! The commands of `docs/switchover.md`, run as they stand there on two real servers, while links are written.
 
+use crate::manual::Page;
 use crate::stores::{catch_up, control, edge};
-use crate::support::{Connection, Dir, Linkr, beside_others, skip, until, workspace};
+use crate::support::{Connection, Dir, Linkr, beside_others, skip, until};
 use services::{Postgres, ServerFault};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -9,22 +10,9 @@ use std::time::{Duration, Instant};
 /// For a call that finds no primary.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// The commands of the page in order: each block of lines that are set in, below a heading.
+/// The commands of the page, below a heading.
 fn blocks(heading: &str) -> Vec<String> {
-    let page = std::fs::read_to_string(workspace().join("docs/switchover.md")).unwrap();
-    let (_, section) =
-        page.split_once(&format!("\n## {heading}\n")).unwrap_or_else(|| panic!("no {heading}"));
-    let section = section.split("\n## ").next().unwrap();
-    let mut blocks = vec![String::new()];
-    for line in section.lines() {
-        match (line.strip_prefix("    "), blocks.last_mut().unwrap()) {
-            (Some(command), block) => *block += &format!("{command}\n"),
-            (None, block) if !block.is_empty() => blocks.push(String::new()),
-            _ => {}
-        }
-    }
-    blocks.retain(|block| !block.is_empty());
-    blocks
+    Page::at("docs/switchover.md").blocks(heading)
 }
 
 /// Writes that are repeated until they are acknowledged, at one control and the other.

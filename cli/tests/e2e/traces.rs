@@ -2,9 +2,11 @@
 
 #[path = "traces/receiver.rs"]
 pub mod receiver;
+#[path = "traces/slow.rs"]
+mod slow;
 
 use crate::support::{
-    Answer, Connection, Dir, FREE_PORTS, LINKR, Linkr, alone, beside_others, command, text, until,
+    Answer, Connection, Dir, FREE_PORTS, LINKR, Linkr, beside_others, command, text, until,
 };
 use receiver::{Receiver, attribute};
 use serde_json::Value;
@@ -123,9 +125,7 @@ fn a_write_shows_its_wait_for_the_writer_and_its_commit() {
     until("the count", || (kept("asked")? + kept("slow")? >= 1.0).then_some(()));
 }
 
-#[test]
-fn what_a_stalled_control_makes_slow_is_kept_with_its_cause() {
-    let _turn = alone();
+pub fn what_a_stalled_control_makes_slow_is_kept_with_its_cause() {
     let (dir, own) = (Dir::new(), Dir::new());
     let receiver = Receiver::start();
     let control = control(&dir, receiver.url());
@@ -156,9 +156,7 @@ fn what_a_stalled_control_makes_slow_is_kept_with_its_cause() {
     assert!(shown.contains("/unheard-of") && shown.contains("asked control: silent after"), "{shown}");
 }
 
-#[test]
-fn a_worker_that_was_stopped_says_so() {
-    let _turn = alone();
+pub fn a_worker_that_was_stopped_says_so() {
     let (dir, own) = (Dir::new(), Dir::new());
     let receiver = Receiver::start();
     let control = control(&dir, receiver.url());
@@ -186,6 +184,32 @@ fn a_worker_that_was_stopped_says_so() {
         let spans = receiver.of_trace(id);
         spans.iter().flat_map(|span| &span.span.events).find(|event| event.name == "worker_late").map(drop)
     });
+}
+
+#[test]
+fn the_last_spans_are_with_the_receiver_when_a_process_has_ended() {
+    let _turn = beside_others();
+    let (dir, own) = (Dir::new(), Dir::new());
+    let receiver = Receiver::start();
+    let mut control = control(&dir, receiver.url());
+    let mut edge = edge(&own, &control, &["--otlp", receiver.url()]);
+    let traceparent = format!("00-{TRACE}-b7ad6b7169203331-01");
+    assert_eq!(traced(&edge, "/none", &traceparent).status, 404);
+    edge.ask_to_stop();
+    assert!(edge.exited().success());
+    let has = |service: &str, name: &str| {
+        let spans = receiver.of_trace(TRACE);
+        assert!(spans.iter().any(|one| one.service == service && one.span.name == name), "{spans:?}");
+    };
+    has("linkr-edge", "GET");
+    let body = r#"{"code":"x","target":"https://example.com/"}"#;
+    let fields = [("traceparent", &*traceparent)];
+    let made = Connection::to(control.api()).call_with("POST", "/v1/links", &fields, body).unwrap().unwrap();
+    assert_eq!(made.status, 201, "{}", made.body);
+    control.ask_to_stop();
+    assert!(control.exited().success());
+    has("linkr-control", "CreateLink");
+    has("linkr-control", "commit");
 }
 
 #[test]

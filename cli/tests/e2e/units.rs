@@ -275,11 +275,11 @@ fn each_unit_runs_as_its_user_under_its_filter_and_says_so() {
     let edge = [&ports[..2], &[("LINKR_CONTROL", control.as_str()), ("LINKR_WORKERS", "2")]].concat();
     runs_as_its_unit_says("edge", &edge, &["edge", "admin"], |dir, edge| {
         serves_by_io_uring_and_pinned(edge);
-        until("clicks to be kept", || dir.path().join("linkr-edge/clicks").is_dir().then_some(()));
+        until("clicks to be kept", || dir.path().join("linkr/edge/clicks").is_dir().then_some(()));
     });
     runs_as_its_unit_says("control", &ports[1..], &["api", "admin"], |dir, control| {
         control.ok(dir, &["link", "create", "https://example.com/", "--code", "x"]);
-        assert!(dir.path().join("linkr-control/linkr.db").is_file());
+        assert!(dir.path().join("linkr/control/linkr.db").is_file());
     });
     let both = [&ports[..], &[("LINKR_WORKERS", "2")]].concat();
     runs_as_its_unit_says("up", &both, &["edge", "api", "admin", "then"], |dir, up| {
@@ -446,6 +446,20 @@ impl Drop for Newcomer {
     }
 }
 
+/// What `systemctl reload` runs for a unit with this main process: whether it went well, and what was said.
+fn reload(unit: &Unit, start: &Command, own: &Dir, main: u32, name: &str) -> (bool, String) {
+    let mut words = unit.one("ExecReload").split(' ');
+    assert_eq!(words.next(), Some(INSTALLED));
+    let mut reload = command(LINKR, own.path());
+    reload.args(words).envs(start.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    // As systemd sets it, and not what it sets for the main process alone.
+    reload.env("MAINPID", main.to_string()).env_remove("WATCHDOG_USEC").env("LINKR_NAME", name);
+    // The newcomer goes on writing there.
+    let log = fs::File::create(own.file("reload")).unwrap();
+    let status = reload.stdout(log.try_clone().unwrap()).stderr(log).status().unwrap();
+    (status.success(), fs::read_to_string(own.file("reload")).unwrap())
+}
+
 /// An edge as its unit starts it, with a socket of systemd's, and what `systemctl reload` runs for it.
 #[test]
 fn a_reload_puts_another_process_in_the_place_of_the_main_one() {
@@ -469,18 +483,7 @@ fn a_reload_puts_another_process_in_the_place_of_the_main_one() {
     told.until("READY=1");
     until("the link", || (old.get("/x").status == 302).then_some(()));
 
-    let reload = |name: &str| {
-        let mut words = unit.one("ExecReload").split(' ');
-        assert_eq!(words.next(), Some(INSTALLED));
-        let mut reload = command(LINKR, own.path());
-        reload.args(words).envs(start.get_envs().filter_map(|(name, value)| Some((name, value?))));
-        // As systemd sets it, and not what it sets for the main process alone.
-        reload.env("MAINPID", old.pid().to_string()).env_remove("WATCHDOG_USEC").env("LINKR_NAME", name);
-        // The newcomer goes on writing there.
-        let log = fs::File::create(own.file("reload")).unwrap();
-        let status = reload.stdout(log.try_clone().unwrap()).stderr(log).status().unwrap();
-        (status.success(), fs::read_to_string(own.file("reload")).unwrap())
-    };
+    let reload = |name: &str| reload(&unit, &start, &own, old.pid(), name);
     told.said.clear();
     let (done, why) = reload("another");
     assert!(!done && why.contains("give it the same --name"), "{why}");
@@ -508,4 +511,44 @@ fn a_reload_puts_another_process_in_the_place_of_the_main_one() {
     until("it to end", || newcomer.is_gone().then_some(()));
     // The socket is systemd's, whoever had it: whoever connects now waits for the next process.
     std::net::TcpStream::connect(to).unwrap();
+}
+
+/// The same of both halves: the store goes to the newcomer, and with it the API.
+#[test]
+fn a_reload_of_both_halves_hands_the_store_over() {
+    let _turn = beside_others();
+    let (own, (socket, address)) = (Dir::new(), listener());
+    fs::create_dir_all(own.path().join("linkr-up")).unwrap();
+    let mut told = Told::at(&own.file("notify"));
+    let (unit, free) = (Unit::of("up"), "127.0.0.1:0");
+    let mut start = unit.started(&own, LINKR);
+    start.env("LINKR_LISTEN", free).env("LINKR_ADMIN", free).env("LINKR_API", &address);
+    start.env("LINKR_WORKERS", "2").env("LINKR_INSECURE", "true").env("LINKR_DRAIN_TIMEOUT", "2s");
+    start
+        .env("NOTIFY_SOCKET", own.file("notify"))
+        .env("WATCHDOG_USEC", "2000000")
+        .env(IO_URING.0, IO_URING.1);
+    let mut old = given(&start, &own, &socket, &["edge", "api", "admin", "then"]);
+    told.until("READY=1");
+    old.ok(&own, &["link", "create", "https://example.com/", "--code", "x"]);
+    until("the link", || (old.get("/x").status == 302).then_some(()));
+    told.said.clear();
+    let (done, why) = reload(&unit, &start, &own, old.pid(), "host");
+    assert!(done, "{why}");
+    told.until("READY=1");
+    let place = |wanted: &str| told.said.iter().position(|line| line.starts_with(wanted));
+    let order = ["RELOADING=1", "MONOTONIC_USEC=", "MAINPID=", "READY=1"].map(place);
+    assert!(order.is_sorted() && order[0].is_some(), "{:?}", told.said);
+    let newcomer = Newcomer(told.said[order[2].unwrap()]["MAINPID=".len()..].to_owned());
+    let (listen, api) = (old.edge(), old.api());
+    assert_eq!(old.exited().code(), Some(0), "{}", old.stderr());
+    assert_eq!(Connection::to(listen).ask("GET", "/x").location(), "https://example.com/");
+    let made =
+        Connection::to(api).call("POST", "/v1/links", r#"{"code":"y","target":"https://example.com/y"}"#);
+    assert_eq!(made.unwrap().unwrap().status, 201);
+    assert!(newcomer.signal("TERM"));
+    told.until("STOPPING=1");
+    until("it to end", || newcomer.is_gone().then_some(()));
+    // The API's socket is systemd's, whoever had it.
+    std::net::TcpStream::connect(api).unwrap();
 }

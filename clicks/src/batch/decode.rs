@@ -16,22 +16,32 @@ use std::sync::Arc;
 /// More texts than that no batch has: a browser, a system and a referrer a click.
 const MAX_TEXTS: usize = 3 * MAX_CLICKS;
 
+/// What a batch begins with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BatchHead {
+    /// As in [`Batch`].
+    pub first_no: u64,
+    /// As in [`Batch`].
+    pub classifier: u16,
+    /// How many clicks it has.
+    pub clicks: usize,
+}
+
+/// The beginning of the batch in these bytes, whatever is behind it.
+///
+/// # Errors
+/// [`BatchFault`] if no batch begins so.
+pub fn head(bytes: &[u8]) -> Result<BatchHead, BatchFault> {
+    read_head(&mut ColumnReader::new(bytes))
+}
+
 /// The batch in these bytes.
 ///
 /// # Errors
 /// [`BatchFault`]; nothing of the batch may be counted then.
 pub fn decode(bytes: &[u8]) -> Result<Batch, BatchFault> {
     let mut columns = ColumnReader::new(bytes);
-    let layout = columns.byte()?;
-    if layout != LAYOUT {
-        return Err(if layout > LAYOUT { BatchFault::TooNew } else { Malformed("layout") });
-    }
-    let first_no = columns.number()?;
-    if !(1..=MAX_NO).contains(&first_no) {
-        return Err(Malformed("first number"));
-    }
-    let classifier = u16::try_from(columns.number()?).map_err(|_| Malformed("classifier"))?;
-    let count = columns.count(MAX_CLICKS)?;
+    let BatchHead { first_no, classifier, clicks: count } = read_head(&mut columns)?;
     let batch = Batch {
         clicks: if count == 0 { Vec::new() } else { read_clicks(&mut columns, count)? },
         totals: read_totals(&mut columns)?,
@@ -44,6 +54,19 @@ pub fn decode(bytes: &[u8]) -> Result<Batch, BatchFault> {
         return Err(Malformed("something is behind its end"));
     }
     if batch.last_no() > MAX_NO { Err(Malformed("last number")) } else { Ok(batch) }
+}
+
+fn read_head(columns: &mut ColumnReader<'_>) -> Result<BatchHead, BatchFault> {
+    let layout = columns.byte()?;
+    if layout != LAYOUT {
+        return Err(if layout > LAYOUT { BatchFault::TooNew } else { Malformed("layout") });
+    }
+    let first_no = columns.number()?;
+    if !(1..=MAX_NO).contains(&first_no) {
+        return Err(Malformed("first number"));
+    }
+    let classifier = u16::try_from(columns.number()?).map_err(|_| Malformed("classifier"))?;
+    Ok(BatchHead { first_no, classifier, clicks: columns.count(MAX_CLICKS)? })
 }
 
 fn read_clicks(columns: &mut ColumnReader<'_>, count: usize) -> Result<Vec<Click>, BatchFault> {

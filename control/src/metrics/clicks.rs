@@ -3,12 +3,16 @@
 use clicks::batch::Batch;
 use clicks::{Kind, LossReason};
 use exposition::Families;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
 use store::port::clicks::AppendOutcome;
 
 /// What may become of a batch.
 const OUTCOMES: [&str; 4] = ["taken", "known", "wanted", "refused"];
+
+/// The kinds that an agent has a say in. None becomes a repeat when it is classed anew.
+const AGENT_KINDS: [Kind; 4] = [Kind::Human, Kind::Repeat, Kind::Bot, Kind::Preview];
 
 /// The numbers of one control.
 #[derive(Debug, Default)]
@@ -22,7 +26,8 @@ pub struct ClickNumbers {
     folded: AtomicU64,
     /// Unix milliseconds; 0: no edge has said anything.
     complete_until: AtomicI64,
-    doubles: AtomicU64,
+    /// By the kind of before and the kind now.
+    reclassified: [[AtomicU64; Kind::ALL.len()]; Kind::ALL.len()],
 }
 
 impl ClickNumbers {
@@ -69,20 +74,16 @@ impl ClickNumbers {
         self.folded.fetch_add(batches, Relaxed);
     }
 
+    /// So many clicks got another kind here, by the one of before and the one now.
+    pub fn reclassified(&self, changes: &BTreeMap<(Kind, Kind), u64>) {
+        for (&(from, to), count) in changes {
+            self.reclassified[from as usize][to as usize].fetch_add(*count, Relaxed);
+        }
+    }
+
     /// Every click answered before this time is counted.
     pub fn set_complete_until(&self, ms: i64) {
         self.complete_until.store(ms, Relaxed);
-    }
-
-    /// So many edges are spoken for by two live processes.
-    pub fn set_doubles(&self, edges: u64) {
-        self.doubles.store(edges, Relaxed);
-    }
-
-    /// How many that were.
-    #[cfg(test)]
-    pub fn doubles(&self) -> u64 {
-        self.doubles.load(Relaxed)
     }
 
     pub(super) fn encode(&self, families: &mut Families<'_>) -> fmt::Result {
@@ -133,15 +134,23 @@ impl ClickNumbers {
             "Batches of clicks that were folded into counts here.",
             self.folded.load(Relaxed),
         )?;
+        families.counters(
+            "linkr_control_clicks_reclassified_total",
+            "Clicks that got another kind here when they were classed anew, by the kind of before (from) and the kind now (to).",
+            |series| {
+                AGENT_KINDS.into_iter().try_for_each(|from| {
+                    let others = AGENT_KINDS.into_iter().filter(|to| *to != from && *to != Kind::Repeat);
+                    others.into_iter().try_for_each(|to| {
+                        let count = self.reclassified[from as usize][to as usize].load(Relaxed);
+                        series(&[("from", from.label()), ("to", to.label())], count)
+                    })
+                })
+            },
+        )?;
         families.gauge(
             "linkr_control_clicks_complete_until_seconds",
             "Unix time up to which every click is counted, of all edges; 0: no edge has said anything.",
             self.complete_until.load(Relaxed) as f64 / 1e3,
-        )?;
-        families.gauge(
-            "linkr_control_click_edges_doubled",
-            "Names of edges that two live processes say: their clicks are complete up to the earlier of their times.",
-            self.doubles.load(Relaxed) as f64,
         )
     }
 }

@@ -21,6 +21,17 @@ pub struct RedisNumbers {
     pub away: Trouble,
 }
 
+/// How the copy in Redis stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CopyStanding {
+    /// Its shards.
+    pub shards: usize,
+    /// Those that follow the log.
+    pub following: usize,
+    /// Changes that the one that is most behind lacks.
+    pub lag: u64,
+}
+
 /// The numbers of one shard.
 #[derive(Debug, Default)]
 struct ShardNumbers {
@@ -56,15 +67,21 @@ impl RedisNumbers {
         self.shards.get()?.get(usize::from(shard))
     }
 
+    /// How the copy stands behind `head`, the last seq of the log; `None` without Redis.
+    pub fn standing(&self, head: u64) -> Option<CopyStanding> {
+        let shards = self.shards.get()?;
+        let following = shards.iter().filter(|one| one.follows.load(Relaxed)).count();
+        let lag = shards.iter().map(|one| head.saturating_sub(one.at.load(Relaxed))).max().unwrap_or(0);
+        Some(CopyStanding { shards: shards.len(), following, lag })
+    }
+
     /// `head` is the last seq of the log.
     pub fn encode(&self, families: &mut Families<'_>, head: u64) -> fmt::Result {
-        let Some(shards) = self.shards.get() else { return Ok(()) };
-        let follow = shards.iter().filter(|one| one.follows.load(Relaxed)).count();
-        let lag = shards.iter().map(|one| head.saturating_sub(one.at.load(Relaxed))).max().unwrap_or(0);
+        let Some(CopyStanding { shards, following, lag }) = self.standing(head) else { return Ok(()) };
         let volatile = if self.other_policy.load(Relaxed) { 0.0 } else { 1.0 };
         for (name, help, value) in [
-            ("linkr_redis_shards", "Shards of the copy in Redis.", shards.len() as f64),
-            ("linkr_redis_shards_connected", "Shards whose copy in Redis follows the log.", follow as f64),
+            ("linkr_redis_shards", "Shards of the copy in Redis.", shards as f64),
+            ("linkr_redis_shards_connected", "Shards whose copy in Redis follows the log.", following as f64),
             (
                 "linkr_redis_lag_changes",
                 "Changes that the copy in Redis is behind the log, of the shard that is most behind.",

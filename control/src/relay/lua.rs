@@ -19,6 +19,16 @@ local info = redis.pcall('INFO', 'memory')
 return {type(at) == 'string' and at or '',
         type(info) == 'string' and info:match('maxmemory_policy:([%w-]+)') or ''}";
 
+/// KEYS: any. Which commands of the other scripts this user may not use there (Redis 7), and what the server says of its memory.
+const SURVEY: &str = "
+local forbidden = {}
+local function needs(...)
+  if redis.acl_check_cmd and not redis.acl_check_cmd(...) then table.insert(forbidden, (...)) end
+end
+needs('GET', KEYS[1]) needs('SET', KEYS[1], '') needs('UNLINK', KEYS[1]) needs('INFO', 'memory')
+local info = redis.pcall('INFO', 'memory')
+return {table.concat(forbidden, ' '), type(info) == 'string' and info or ''}";
+
 /// KEYS: position, names. ARGV: expected (empty for none), new, lifetime, values (empty to remove).
 const CARRY: &str = "
 local at = redis.pcall('GET', KEYS[1])
@@ -61,6 +71,13 @@ pub async fn look(redis: &mut Connection, shard: Shard) -> RedisResult<(Option<B
     ))
 }
 
+/// The commands that this user may not use on a key, and what the server says of its memory.
+pub async fn survey(redis: &mut Connection, key: &str) -> RedisResult<(String, String)> {
+    let mut command = redis::cmd("EVAL");
+    command.arg(SURVEY).arg(1).arg(key);
+    ask(redis, &command).await
+}
+
 /// Runs a script of the relay.
 pub async fn carry(redis: &mut Connection, shard: Shard, script: &Script) -> RedisResult<ScriptOutcome> {
     let names: Vec<&[u8]> = script.puts.iter().map(|put| &put.name[..]).collect();
@@ -89,7 +106,8 @@ fn eval(script: &str, shard: Shard, names: &[&[u8]], words: &[&[u8]]) -> Cmd {
     command
 }
 
-async fn ask<T: redis::FromRedisValue>(redis: &mut Connection, command: &Cmd) -> RedisResult<T> {
+/// What a command is answered with.
+pub async fn ask<T: redis::FromRedisValue>(redis: &mut Connection, command: &Cmd) -> RedisResult<T> {
     let reply: Value = redis.req_packed_command(command).await?.extract_error()?;
     Ok(from_redis_value(reply)?)
 }

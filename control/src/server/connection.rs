@@ -18,7 +18,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tower::ServiceExt;
@@ -39,6 +39,9 @@ const FIRST_REQUEST: Duration = Duration::from_secs(1);
 /// When the time is over, for those that are closed then and for what is being answered.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
+/// The same when another process goes on at the listeners: whoever comes waits for it meanwhile.
+const LEAVING_WORDS: Duration = Duration::from_millis(250);
+
 /// How far the end of this control has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ShutdownPhase {
@@ -48,6 +51,8 @@ pub enum ShutdownPhase {
     Draining,
     /// Calls that are under way have until then, and so has whoever may still ask over HTTP/1.
     By(Instant),
+    /// The same, and another process goes on at the listeners: they are left as they are, with whoever is in their queues.
+    Left(Instant),
 }
 
 /// What a connection was used for, the most telling.
@@ -67,6 +72,10 @@ pub struct OwnListener {
     pub given: bool,
 }
 
+/// Held by each connection that was taken before a drain, but those of edges: when all are gone, whoever was told to connect
+/// anew has.
+pub type EarlyConnection = mpsc::Sender<Infallible>;
+
 /// Takes connections until it stops; then waits for those under way.
 pub async fn accept(
     OwnListener { listener, given }: OwnListener,
@@ -74,14 +83,20 @@ pub async fn accept(
     stack: Stack,
     floor: Arc<ConnectionPlaces>,
     mut ending: watch::Receiver<ShutdownPhase>,
+    early: EarlyConnection,
 ) {
     let (mut connections, mut last, mut trouble) = (JoinSet::new(), None, Spell::default());
+    let (mut early, mut drain) = (Some(early), ending.clone());
     loop {
         floor.settled().await;
         let taken = tokio::select! {
             taken = listener.accept() => taken,
+            () = draining(&mut drain), if early.is_some() => {
+                early = None;
+                continue;
+            }
             _ = stopped(&mut ending) => {
-                if given {
+                if given || matches!(*ending.borrow(), ShutdownPhase::Left(_)) {
                     break;
                 }
                 let last = *last.get_or_insert_with(|| last_handshake(&listener));
@@ -103,12 +118,12 @@ pub async fn accept(
                     exposition::hear_again(&stream);
                 }
                 let (tls, stack, ending) = (tls.clone(), stack.clone(), ending.clone());
-                let seat = floor.seat(peer.ip());
+                let (seat, early) = (floor.seat(peer.ip()), early.clone());
                 connections.spawn(async move {
                     let peer = Peer { address: peer.ip(), edge: None, tls: tls.is_some(), seat };
                     match tls {
-                        Some(tls) => serve_tls(stream, peer, &tls, stack, ending).await,
-                        None => serve(stream, peer, stack, ending).await,
+                        Some(tls) => serve_tls(stream, peer, &tls, stack, ending, early).await,
+                        None => serve(stream, peer, stack, ending, early).await,
                     }
                 });
             }
@@ -123,7 +138,8 @@ pub async fn accept(
         while connections.try_join_next().is_some() {}
     }
     drop(listener);
-    let by = stopped(&mut ending).await + LAST_WORDS;
+    let by = stopped(&mut ending).await;
+    let by = by + if matches!(*ending.borrow(), ShutdownPhase::Left(_)) { LEAVING_WORDS } else { LAST_WORDS };
     let ended = async { while connections.join_next().await.is_some() {} };
     if tokio::time::timeout_at(by, ended).await.is_err() {
         tracing::warn!(name: "calls_cut", "calls are cut off that had not ended within the time of a stop (--drain-timeout)");
@@ -133,10 +149,16 @@ pub async fn accept(
 
 /// Waits until control stops, or until nobody is left who could say so: until when calls may take then.
 async fn stopped(ending: &mut watch::Receiver<ShutdownPhase>) -> Instant {
-    match ending.wait_for(|ending| matches!(ending, ShutdownPhase::By(_))).await.as_deref() {
-        Ok(&ShutdownPhase::By(by)) => by,
+    let ends = |ending: &ShutdownPhase| matches!(ending, ShutdownPhase::By(_) | ShutdownPhase::Left(_));
+    match ending.wait_for(ends).await.as_deref() {
+        Ok(&(ShutdownPhase::By(by) | ShutdownPhase::Left(by))) => by,
         _ => Instant::now(),
     }
+}
+
+/// Waits until whoever is answered is told to connect elsewhere, or until nobody is left who could say so.
+async fn draining(ending: &mut watch::Receiver<ShutdownPhase>) {
+    let _ = ending.wait_for(|&ending| ending != ShutdownPhase::NotYet).await;
 }
 
 /// The same, and then until something was asked, for a while: hyper ends a connection without an answer before that. One of
@@ -175,6 +197,7 @@ async fn serve_tls(
     tls: &ServedTls,
     stack: Stack,
     mut ending: watch::Receiver<ShutdownPhase>,
+    early: Option<EarlyConnection>,
 ) {
     let shaken = tokio::select! {
         shaken = tokio::time::timeout(HEAD, tls.acceptor().accept(stream)) => shaken,
@@ -185,7 +208,7 @@ async fn serve_tls(
     match shaken {
         Ok(Ok(stream)) => {
             let peer = Peer { edge: edge_of(stream.get_ref().1), ..peer };
-            serve(stream, peer, stack, ending).await;
+            serve(stream, peer, stack, ending, early).await;
         }
         Ok(Err(error)) => {
             tracing::debug!(name: "tls_refused", %error, peer = %address, "a connection is not let in by TLS");
@@ -201,6 +224,7 @@ async fn serve(
     peer: Peer,
     stack: Stack,
     mut ending: watch::Receiver<ShutdownPhase>,
+    mut early: Option<EarlyConnection>, // until its last call has ended
 ) {
     let mut builder = Builder::new(TokioExecutor::new());
     builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD);
@@ -241,8 +265,17 @@ async fn serve(
         }
     };
     let (mut end, mut told, mut first) = (ending.clone(), used.clone(), used.clone());
+    let mut of_edge = used.clone();
+    let not_waited_for = async {
+        let is_feed = of_edge.wait_for(|&used| used == ConnectionUse::Feed).await.is_ok();
+        if is_feed {
+            early.take();
+        }
+        std::future::pending::<()>().await;
+    };
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
+        () = not_waited_for => return,
         () = stopped_and_asked(&mut ending, &mut first) => {
             connection.as_mut().graceful_shutdown();
             connection.await
@@ -315,7 +348,7 @@ mod tests {
         let stuck = Router::new().route("/stuck", post(std::future::pending::<()>));
         let (client, server) = tokio::io::duplex(1 << 16);
         let (end, ending) = watch::channel(ShutdownPhase::NotYet);
-        let task = tokio::spawn(serve(server, peer, outer(stuck), ending));
+        let task = tokio::spawn(serve(server, peer, outer(stuck), ending, None));
         (client, task, end, seat)
     }
 
@@ -465,5 +498,40 @@ mod tests {
         end.send_replace(ShutdownPhase::Draining);
         assert!(ask().await.contains("connection: close"));
         tokio::time::timeout(HEAD, task).await.expect("it ends").unwrap();
+    }
+
+    /// Another process goes on at the listener: who was there before is told to connect anew and waited for, and who connects
+    /// behind that waits in the queue.
+    #[tokio::test]
+    async fn a_listener_that_is_left_keeps_its_queue_and_who_was_there_is_waited_for() {
+        let bound = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        bound.set_nonblocking(true).unwrap();
+        let (address, held) = (bound.local_addr().unwrap(), bound.try_clone().unwrap());
+        let own = OwnListener { listener: TcpListener::from_std(bound).unwrap(), given: false };
+        let (end, ending) = watch::channel(ShutdownPhase::NotYet);
+        let (early, mut gone) = mpsc::channel(1);
+        let places = ConnectionPlaces::new(1_024);
+        let task = tokio::spawn(accept(own, None, outer(Router::new()), places, ending, early));
+        let mut kept = TcpStream::connect(address).await.unwrap();
+        let mut ask = async || {
+            kept.write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
+            let (mut answer, mut byte) = (String::new(), [0]);
+            while !answer.ends_with("\r\n\r\n") {
+                assert_eq!(kept.read(&mut byte).await.unwrap(), 1, "{answer}");
+                answer.push(char::from(byte[0]));
+            }
+            answer
+        };
+        assert!(!ask().await.contains("connection: close"));
+        end.send_replace(ShutdownPhase::Draining);
+        assert_eq!(gone.try_recv(), Err(mpsc::error::TryRecvError::Empty), "it has not been told yet");
+        assert!(ask().await.contains("connection: close"));
+        let none_left = tokio::time::timeout(HEAD, gone.recv()).await.expect("it is gone");
+        assert_eq!(none_left, None);
+        end.send_replace(ShutdownPhase::Left(Instant::now()));
+        tokio::time::timeout(HEAD, task).await.expect("it ends").unwrap();
+        let waits = TcpStream::connect(address).await.unwrap();
+        let (_, from) = TcpListener::from_std(held).unwrap().accept().await.unwrap();
+        assert_eq!(from, waits.local_addr().unwrap());
     }
 }

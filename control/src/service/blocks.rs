@@ -35,14 +35,14 @@ impl Service {
         let block = told(verdict)?;
         let view = self.reach.of(caller);
         let led_by = view.domains_now().await?.led_to(&host);
-        let matched = view.blocks(move |store| store.count_led_to(&host)).await?;
+        let matched = view.everywhere(move |store| store.count_led_to(&host)).await?;
         Ok(v1::BlockedTarget { matched: Some(matched), led_by, ..block })
     }
 
     /// The verdict that it would get now.
     async fn would_be(&self, caller: &Caller, item: BlockItem) -> Result<BlockVerdict, Fault> {
         let host = item.host.clone();
-        let row = self.reach.of(caller).blocks(move |store| store.block(&host)).await?;
+        let row = self.reach.of(caller).everywhere(move |store| store.block(&host)).await?;
         let found = BlockHoldings { row, ..BlockHoldings::default() };
         Ok(decide(&BlockItem { retry: None, ..item }, &found, unix_ms()))
     }
@@ -70,7 +70,7 @@ impl Service {
         let view = self.reach.of(caller);
         if !request.host.is_empty() {
             let host = host(&request.host)?;
-            let found = view.blocks(move |store| store.block(&host)).await?;
+            let found = view.everywhere(move |store| store.block(&host)).await?;
             let blocks = found.iter().map(wire::block).collect();
             return Ok(v1::ListBlockedTargetsResponse { blocks, next_page_token: String::new() });
         }
@@ -78,7 +78,7 @@ impl Service {
         if !after.is_empty() && (after.len() > LONGEST_HOST || !after.ends_with('.')) {
             return Err(Fault::invalid("page_token", "is none that this list gave out"));
         }
-        let mut rows: Vec<BlockRow> = view.blocks(move |store| store.blocks(&after, size + 1)).await?;
+        let mut rows: Vec<BlockRow> = view.everywhere(move |store| store.blocks(&after, size + 1)).await?;
         let more = rows.len() > size;
         rows.truncate(size);
         let last = rows.last().filter(|_| more);

@@ -6,6 +6,7 @@ mod events;
 mod export;
 mod live;
 mod question;
+mod reclassify;
 mod spans;
 
 pub use export::ClickExport;

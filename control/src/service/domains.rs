@@ -148,7 +148,7 @@ impl Service {
         let name = name::parent(&request.name, "name")?;
         caller.bound.touch(name.as_str())?;
         // One that comes later begins anew: see `without_ends` of its stream.
-        self.sessions.gate.check(Features::DOMAINS_GO)?;
+        self.edges.sessions.gate.check(Features::DOMAINS_GO)?;
         let turn = self.reach.turn().await;
         let etag = etag(&request.etag);
         if request.purge_deleted && asked.ack != Ack::OnlyCheck {
@@ -290,7 +290,7 @@ impl Service {
         };
         view.domains_now().await?; // whoever asked may use it at once
         if ack == Ack::Propagated {
-            domain.propagation = Some(self.sessions.propagated(done.head.epoch, seq).await);
+            domain.propagation = Some(self.edges.sessions.propagated(done.head.epoch, seq).await);
         }
         Ok(domain)
     }

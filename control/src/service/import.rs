@@ -84,7 +84,7 @@ impl Service {
                 self.lead_within(view, parts.target.clone(), Some(key), false).await?;
             }
             parts.expired_target.as_ref().map_or(Ok(()), |target| self.is_out(domains, target))?;
-            self.sessions.gate.take(needed(&row.intent))?;
+            self.edges.sessions.gate.take(needed(&row.intent))?;
         }
         Ok(row)
     }

@@ -121,6 +121,11 @@ impl Reach {
         Ok(blocking(&self.store, move |store| store.log_view(applied, of)).await?)
     }
 
+    /// What the store is, in one word.
+    pub fn store_kind(&self) -> String {
+        self.store.name().split(' ').next().unwrap_or_default().to_owned()
+    }
+
     /// The log and its histories.
     pub async fn histories(&self) -> Result<(LogView, Vec<History>), Fault> {
         Ok(blocking(&self.store, |store| Ok((store.log_view(0, None)?, store.histories()?))).await?)
@@ -230,15 +235,6 @@ impl BoundView<'_> {
         self.reach.writer.block(item).await
     }
 
-    /// Reads blocks, and how many links they are about: those of every domain.
-    pub async fn blocks<T: Send + 'static>(
-        &self,
-        call: impl FnOnce(&dyn Repository) -> Result<T, StoreFault> + Send + 'static,
-    ) -> Result<T, Fault> {
-        self.bound.everywhere()?;
-        Ok(blocking(&self.reach.store, call).await?)
-    }
-
     /// Those of these hosts that are blocked: whoever would lead there is told so.
     pub async fn blocked(&self, asked: BTreeSet<TargetHost>) -> Result<BlockedHosts, Fault> {
         if asked.is_empty() {
@@ -253,6 +249,15 @@ impl BoundView<'_> {
         touch(self.bound, &self.reach.directory.known(), deletion.domain)?;
         Ok(blocking(&self.reach.store, move |store| store.clicks().delete_clicks(&deletion, unix_ms()))
             .await?)
+    }
+
+    /// Reads or changes what concerns every domain.
+    pub async fn everywhere<T: Send + 'static>(
+        &self,
+        call: impl FnOnce(&dyn Repository) -> Result<T, StoreFault> + Send + 'static,
+    ) -> Result<T, Fault> {
+        self.bound.everywhere()?;
+        Ok(blocking(&self.reach.store, call).await?)
     }
 
     /// Writes a domain.

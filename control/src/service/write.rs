@@ -117,7 +117,7 @@ impl Service {
         crate::call::wrote(answer.links.last().map_or("", |link| &link.revision));
         if asked.ack == Ack::Propagated {
             let last = last(&answer).map_err(|fault| whole(fault.into()))?;
-            answer.propagation = Some(self.sessions.propagated(done.epoch, last).await);
+            answer.propagation = Some(self.edges.sessions.propagated(done.epoch, last).await);
         }
         Ok(answer)
     }
@@ -127,7 +127,7 @@ impl Service {
     /// # Errors
     /// [`Fault::EdgeTooOld`]
     pub(super) fn known_everywhere(&self, asked: &WriteTerms, needed: Features) -> Result<(), Fault> {
-        let gate = &self.sessions.gate;
+        let gate = &self.edges.sessions.gate;
         if asked.ack == Ack::OnlyCheck { gate.check(needed) } else { gate.take(needed) }
     }
 

@@ -12,6 +12,8 @@ use std::time::{Duration, SystemTime};
 const HOLD: Duration = Duration::from_secs(10);
 /// Traces that are under way or held; of more the oldest are given up.
 const TRACES: usize = 2_048;
+/// The same with those that were given up before their time.
+const ORDER: usize = 8 * TRACES;
 /// Spans of one trace; more are left out.
 const SPANS: usize = 64;
 /// Calls that were kept and are remembered by their method.
@@ -114,9 +116,14 @@ impl HeldTraces {
         if self.kept.contains(&id) {
             return Verdict::Late(Box::new(span));
         }
-        let judged = is_root(&span).then(|| self.judge(&span, now)).flatten();
+        let is_root = is_root(&span);
+        let judged = is_root.then(|| self.judge(&span, now)).flatten();
         if judged.is_some() {
             self.note(&span);
+        } else if is_root && !span.parent_span_is_remote {
+            // No edge is above it, so that none will say that it has kept its part.
+            self.give_up(id);
+            return Verdict::Wait;
         }
         let held = self.traces.entry(id).or_insert_with(|| {
             self.order.push_back((now, id));
@@ -179,10 +186,17 @@ impl HeldTraces {
         self.traces.remove(&id).map(|held| held.spans).unwrap_or_default()
     }
 
+    fn give_up(&mut self, id: TraceId) {
+        // What is not the last of them goes with its time.
+        if self.traces.remove(&id).is_some() && self.order.back().is_some_and(|(_, last)| *last == id) {
+            self.order.pop_back();
+        }
+    }
+
     /// Gives up what nobody has asked for in time, and the oldest of too many.
     fn forget(&mut self, now: Duration) {
         while let Some((since, id)) = self.order.front().copied() {
-            if now < since + HOLD && self.traces.len() < TRACES {
+            if now < since + HOLD && self.traces.len() < TRACES && self.order.len() < ORDER {
                 break;
             }
             self.order.pop_front();
@@ -314,13 +328,32 @@ mod tests {
         let mut held = held();
         for trace in [2, 3] {
             held.ended(span(trace, 9, Duration::ZERO), SECOND / 2);
-            held.ended(span(trace, 0, Duration::ZERO), SECOND / 2);
+            let call = SpanData { parent_span_is_remote: true, ..span(trace, 7, Duration::ZERO) };
+            held.ended(call, SECOND / 2);
         }
         let id = |trace: u128| TraceId::from_bytes(trace.to_be_bytes());
         assert_eq!(held.take(id(2), HOLD).len(), 2);
         assert_eq!(held.take(id(2), HOLD).len(), 0, "once");
         assert_eq!(held.take(id(3), HOLD + SECOND).len(), 0, "too late");
         assert_eq!((held.kept(KeepReason::Edge), held.traces.len()), (1, 0));
+    }
+
+    #[test]
+    fn what_no_edge_can_ask_for_is_not_held() {
+        let mut held = held();
+        held.ended(span(2, 9, Duration::ZERO), Duration::ZERO);
+        held.ended(span(3, 9, Duration::ZERO), Duration::ZERO);
+        held.ended(span(2, 0, Duration::ZERO), Duration::ZERO);
+        assert_eq!(held.traces.len(), 1, "the other call is under way");
+        held.ended(span(3, 0, Duration::ZERO), Duration::ZERO);
+        assert_eq!(held.traces.len(), 0);
+        for trace in 10..10 + 3 * ORDER as u128 {
+            // One that is under way all the time keeps the others from being the last.
+            held.ended(span(trace, 9, Duration::ZERO), Duration::ZERO);
+            held.ended(span(trace + 1, 9, Duration::ZERO), Duration::ZERO);
+            held.ended(span(trace, 0, Duration::ZERO), Duration::ZERO);
+        }
+        assert!(held.order.len() <= ORDER && held.traces.len() <= TRACES, "{}", held.order.len());
     }
 
     #[test]

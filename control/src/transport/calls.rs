@@ -166,6 +166,7 @@ calls! {
         QueryClicks query_clicks(QueryClicksRequest) -> QueryClicksResponse: service.query_clicks;
         QueryLinkClicks query_link_clicks(QueryLinkClicksRequest) -> QueryClicksResponse: service.query_link_clicks;
         DeleteClicks delete_clicks(DeleteClicksRequest) -> DeleteClicksResponse: service.delete_clicks;
+        ReclassifyClicks reclassify_clicks(ReclassifyClicksRequest) -> ReclassifyClicksResponse: service.reclassify_clicks;
         ListUnknownCodes list_unknown_codes(ListUnknownCodesRequest) -> ListUnknownCodesResponse: service.unknown_codes;
         {
             type WatchClicksStream = ResponseStream<v1::WatchClicksResponse>;
@@ -190,6 +191,7 @@ calls! {
     Edges {
         ListEdges list_edges(ListEdgesRequest) -> ListEdgesResponse: service.edges;
         ForgetEdge forget_edge(ForgetEdgeRequest) -> ForgetEdgeResponse: service.forget_edge;
+        ExplainLink explain_link(ExplainLinkRequest) -> Explanation: service.explain_link;
     }
     keys_server::Keys {
         CreateKey create_key(CreateKeyRequest) -> Key: keys.create;

@@ -23,6 +23,7 @@ const SHUT: &[&str] = &[
     "Targets/BlockTarget",
     "Targets/UnblockTarget",
     "Targets/ListBlockedTargets",
+    "Clicks/ReclassifyClicks",
 ];
 /// The states that a link of the other domain is in; the first is that there is none.
 const CODES: [&str; 5] = ["absent1", "live001", "embargo", "disable", "deleted"];

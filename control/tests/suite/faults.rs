@@ -74,6 +74,7 @@ async fn every_row_of_the_table() {
         Fault::Exists(String::new()),
         Fault::CodeDeleted { name: String::new(), until: 0 },
         Fault::ExternalIdTaken { id: String::new(), name: String::new() },
+        Fault::EdgeUnreachable { edge: String::new(), why: "" },
         Fault::EdgeTooOld { edge: String::new(), lacks: String::new() },
         Fault::TargetBlocked { field: "target", host: String::new() },
         Fault::TargetNotBlocked(String::new()),
@@ -173,6 +174,16 @@ async fn check(fault: &Fault) {
             (
                 edges.forget_edge(request).await.unwrap_err(),
                 bench.rest("DELETE /v1/edges/none", &[], Value::Null).await,
+            )
+        }
+        Fault::EdgeUnreachable { .. } => {
+            let mut edge = super::features::knowing("dumb", record::Features::KNOWN.0);
+            let _stream = super::features::follows(&bench.world, &mut edge).await;
+            let request = v1::ExplainLinkRequest { name: name("a"), edge: "dumb".into() };
+            let mut edges = v1::edges_client::EdgesClient::new(bench.world.channel().await);
+            (
+                edges.explain_link(request).await.unwrap_err(),
+                bench.rest("GET /v1/links/a:explain?edge=dumb", &[], Value::Null).await,
             )
         }
         Fault::EdgeTooOld { .. } => {

@@ -79,6 +79,7 @@ impl Edge {
             walk_after: hello.walk_after.into(),
             number: hello.number,
             proof: hello.proof.as_ref().map(proto::proof_to_wire),
+            explains: false,
         }
     }
 
@@ -141,7 +142,7 @@ pub fn proof(message: &follow_response::Message) -> Option<Proof> {
         Message::Reset(m) => m.proof.as_ref(),
         Message::Batch(m) => m.proof.as_ref(),
         Message::Page(m) => m.proof.as_ref(),
-        Message::Pong(_) | Message::DayKey(_) => None,
+        Message::Pong(_) | Message::DayKey(_) | Message::Explain(_) => None,
     })
 }
 
@@ -176,7 +177,7 @@ fn event(message: follow_response::Message) -> Event {
             last: m.last,
         },
         Message::Pong(m) => Event::Pong { session: m.session, id: m.id, head: m.head },
-        Message::DayKey(_) => unreachable!("it is no event of the follower"),
+        Message::DayKey(_) | Message::Explain(_) => unreachable!("it is no event of the follower"),
     }
 }
 

@@ -197,3 +197,41 @@ async fn an_edge_that_says_goodbye_to_one_control_is_forgotten_by_all() {
     a.stop().await;
     b.stop().await;
 }
+
+/// Each said of its own edge that it was alone, and wrote over what the other said.
+#[tokio::test(flavor = "multi_thread")]
+async fn two_edges_of_one_name_at_two_controls_are_told_by_both() {
+    let Some(db) = Database::new() else { return };
+    let a = World::alone_on(db.opened(false).await).await;
+    let b = World::another(db.opened(false).await).await;
+    let one = AliveEdge::new(&a, Edge::named("one", 1)).await;
+    let same = AliveEdge::new(&b, Edge::named("one", 2)).await;
+    let two = AliveEdge::new(&b, Edge::named("two", 3)).await;
+    let listed = async |world: &World, expected: &[bool]| {
+        let mut edges = EdgesClient::new(world.channel().await);
+        soon(async {
+            loop {
+                let answer = edges.list_edges(v1::ListEdgesRequest {}).await.unwrap().into_inner();
+                let doubled: Vec<bool> = answer.edges.iter().map(|edge| edge.doubled).collect();
+                let count = i32::from(expected.contains(&true));
+                let gauge = format!("linkr_control_click_edges_doubled {count}\n");
+                if doubled == expected && world::text(world.running.metrics()).contains(&gauge) {
+                    return;
+                }
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
+    };
+    for world in [&a, &b] {
+        listed(world, &[true, true, false]).await;
+    }
+    same.leave().await;
+    for world in [&a, &b] {
+        listed(world, &[false, false]).await;
+    }
+    one.leave().await;
+    two.leave().await;
+    a.stop().await;
+    b.stop().await;
+}

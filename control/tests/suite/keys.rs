@@ -72,6 +72,7 @@ const EXPECTED: &[(&str, &str, &[&str])] = &[
     ("Targets/ListBlockedTargets", "domains:admin", &["GET /v1/blocks"]),
     ("Edges/ListEdges", "links:read", &["GET /v1/edges"]),
     ("Edges/ForgetEdge", "keys:admin", &["DELETE /v1/edges/e"]),
+    ("Edges/ExplainLink", "links:read", &["GET /v1/links/x:explain", "GET /v1/domains/-/links/x:explain"]),
     ("Keys/CreateKey", "keys:admin", &["POST /v1/keys"]),
     ("Keys/ListKeys", "keys:admin", &["GET /v1/keys"]),
     ("Keys/RotateKey", "keys:admin", &["POST /v1/keys/x:rotate"]),
@@ -89,6 +90,7 @@ const EXPECTED: &[(&str, &str, &[&str])] = &[
     ("Clicks/WatchClicks", "clicks:read", CLICK_WATCHES),
     ("Clicks/ExportClicks", "clicks:read", &["GET /v1/clicks:export", "GET /v1/domains/-/clicks:export"]),
     ("Clicks/DeleteClicks", "clicks:delete", &["DELETE /v1/clicks", "DELETE /v1/domains/-/clicks"]),
+    ("Clicks/ReclassifyClicks", "clicks:delete", &["POST /v1/clicks:reclassify"]),
     (
         "Clicks/ListUnknownCodes",
         "clicks:read",

@@ -123,6 +123,7 @@ impl Liar {
             walk_after: self.dice.next().to_be_bytes()[..self.dice.below(9) as usize].to_vec().into(),
             number: self.dice.next(),
             proof,
+            explains: self.dice.below(2) == 0,
         }
     }
 
@@ -133,14 +134,25 @@ impl Liar {
         if let Some(given) = first.message.as_ref().and_then(proof) {
             self.proofs.push(given);
         }
-        let more = match self.dice.below(4) {
+        let more = match self.dice.below(5) {
             0 => follow_request::Message::Applied(v1::Applied {
                 seq: self.seq(near),
                 page: self.dice.below(9),
             }),
             1 => follow_request::Message::Leave(v1::Leave::default()),
+            3 => follow_request::Message::Explained(v1::Explained {
+                id: self.dice.below(3),
+                explanation: None,
+            }),
             2 => follow_request::Message::Hello(self.hello(near)),
-            _ => follow_request::Message::Ping(v1::Ping { id: self.dice.next(), ..v1::Ping::default() }),
+            _ => {
+                let report = self.dice.next().to_be_bytes().repeat(self.dice.below(600) as usize).into();
+                follow_request::Message::Ping(v1::Ping {
+                    id: self.dice.next(),
+                    report,
+                    ..v1::Ping::default()
+                })
+            }
         };
         Stream::say(&stream.out, more).await;
         true

@@ -31,6 +31,7 @@ mod lists;
 mod loops;
 mod postgres;
 mod redis;
+mod reports;
 mod rest;
 mod roles;
 mod server;

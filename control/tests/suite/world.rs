@@ -22,9 +22,9 @@ use store::port::blocks::{BlockRows, HostIndexPlace, HostLinks};
 use store::port::clicks::ClickStore;
 use store::port::domains::{DomainCommitReport, DomainRows};
 use store::port::{
-    Audits, CommitReport, EntryBatch, History, KeyMark, KeyRows, Limit, LinkPast, LinkTag, ListPage, Moment,
-    NotedAuthor, Repository, ResourceWrite, SessionRow, TagLimit, TagPage, TagRename, Tags, TidyReport,
-    TimeOrder, WalkPage,
+    Audits, CommitReport, EdgeReports, EntryBatch, History, KeyMark, KeyRows, Limit, LinkPast, LinkTag,
+    ListPage, Moment, NotedAuthor, Repository, ResourceWrite, SessionRow, TagLimit, TagPage, TagRename, Tags,
+    TidyReport, TimeOrder, WalkPage,
 };
 use store::sqlite::{Options, Sqlite};
 use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -473,6 +473,8 @@ impl DomainRows for MoodyStore {
         self.inner.write_domain(item, now)
     }
 }
+
+impl EdgeReports for MoodyStore {}
 
 impl Tags for MoodyStore {
     fn tagged(

@@ -90,6 +90,23 @@ pub const ALERTS: AlertGroup = AlertGroup {
             good: &[("linkr_control_click_batches_total{instance=\"c\",outcome=\"taken\"}", "0+1x30")],
         },
         Alert {
+            name: "LinkrClicksUnbelieved",
+            expr: "increase(linkr_control_clicks_unbelieved_total[15m]) > 0",
+            lasts: "0s",
+            severity: Severity::Warning,
+            summary: "an edge leaves out {{ $value | humanize }} clicks that no edge can have had",
+            means: "Numbers are missing that nobody can have recorded in the time: they are not told as lost. Whoever has that \
+                    edge's key makes up numbers, or the disk of its spool does.",
+            steps: &[
+                "`clicks_missing` in control's log names the edge; `unbelieved` is the number.",
+                "Look at the disk of its `--clicks-dir`, and at whether a copy of that folder is in use elsewhere.",
+                "If nobody can say why: `linkr keys revoke` its key, make another (`linkr keys create --scopes feed --edge NAME`), and \
+                 start the edge with an empty `--clicks-dir`.",
+            ],
+            bad: &[("linkr_control_clicks_unbelieved_total{instance=\"c\"}", "0x5 9000000x30")],
+            good: &[("linkr_control_clicks_unbelieved_total{instance=\"c\"}", "7x30")],
+        },
+        Alert {
             name: "LinkrClicksStoreFails",
             expr: "linkr_store_clicks_writable == 0\nor\nlinkr_store_clicks_readable == 0",
             lasts: "1m",
@@ -112,9 +129,9 @@ pub const ALERTS: AlertGroup = AlertGroup {
             lasts: "1m",
             severity: Severity::Warning,
             summary: "{{ $value }} names are said by two live edges each",
-            means: "Clicks are complete up to the earlier of their times, and acknowledgements name one edge where there are two.",
+            means: "Clicks are said to be complete by the word of one of the two, and acknowledgements name one edge where there are two.",
             steps: &[
-                "`linkr feed status` shows edges by name: find the two machines, and give each a `--name` of its own.",
+                "`linkr feed status` names them: find the two machines, and give each a `--name` of its own.",
                 "A machine that was cloned has the name of the one that it was made from.",
             ],
             bad: &[("linkr_control_click_edges_doubled{instance=\"c\"}", "0x5 1x30")],

@@ -1,5 +1,5 @@
-//! `/debug/explain`: what this edge would answer to a request, and why. The request takes the way of a real one, down to
-//! the last byte, but nobody counts it.
+//! What this edge would answer to a request, and why, for `/debug/explain` and for control. The request takes the way of a real
+//! one, down to the last byte, but nobody counts it.
 
 use crate::shared::{OriginQuestion, OriginReply, Shared};
 use crate::sys;
@@ -12,12 +12,16 @@ use hot::{
     Policy, Source, Stamp, Step, Tier, View, key_of,
 };
 use link::{Class, Position, Seq};
+use proto::v1;
 use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 type ExplainRefusal = (StatusCode, String);
+
+/// Bytes of a request that control asks about: a code has 128, a host 253.
+const MOST_BYTES: usize = 2_048;
 
 /// What the set or a tier knows of the version that is answered.
 #[derive(Clone, Copy)]
@@ -34,14 +38,26 @@ pub async fn explain(
     Query(words): Query<HashMap<String, String>>,
 ) -> Result<Json<Value>, ExplainRefusal> {
     let request = request(&words, host)?;
+    Ok(Json(as_json(&explanation(&shared, &request).await)))
+}
+
+/// Answers control; `None` of a question that cannot be asked. `host`: that of this edge.
+pub async fn explained(shared: &Shared, host: &str, asked: &v1::Explain) -> Option<v1::Explanation> {
+    let host = if asked.host.is_empty() { host } else { &asked.host };
+    let words = [("path".to_owned(), asked.path.clone())].into();
+    let request = request(&words, host.to_owned()).ok().filter(|request| request.len() <= MOST_BYTES)?;
+    Some(explanation(shared, &request).await)
+}
+
+async fn explanation(shared: &Shared, request: &str) -> v1::Explanation {
     let (mut counts, mut out) = (Counts::default(), Vec::new());
     let mut known = None;
-    let (_, step) = in_turn(&shared, &mut counts, |turn| {
+    let (_, step) = in_turn(shared, &mut counts, |turn| {
         hot::answer(&mut Conversation::default(), request.as_bytes(), &mut out, turn)
     });
     if let Step::Miss(miss) = step {
-        let told = ask(&shared, &miss).await;
-        in_turn(&shared, &mut counts, |turn| match &told {
+        let told = ask(shared, &miss).await;
+        in_turn(shared, &mut counts, |turn| match &told {
             OriginReply::Known(answer) => {
                 let told = answer.told();
                 let policy = turn.domains.site(miss.key.domain()).policy(turn.policy);
@@ -52,7 +68,7 @@ pub async fn explain(
             OriginReply::Unavailable => hot::finish(&miss, MissAnswer::Nobody, &mut out, turn),
         });
     }
-    Ok(Json(describe(&shared, &request, counts, &String::from_utf8_lossy(&out), known)))
+    describe(shared, request, counts, &String::from_utf8_lossy(&out), known)
 }
 
 /// The bytes of a request that asks where its answer comes from.
@@ -113,7 +129,7 @@ fn describe(
     mut counts: Counts,
     answer: &str,
     known: Option<KnownVersion>,
-) -> Value {
+) -> v1::Explanation {
     let mut outcome = Outcome::Refused;
     let tier = counts.tier;
     counts.drain(|counted, _| outcome = counted);
@@ -131,20 +147,43 @@ fn describe(
         Tier::Hot | Tier::Redis | Tier::Origin => Some(outcome != Outcome::Unavailable),
         Tier::Stale => Some(false),
     };
+    let class = |known: KnownVersion| if known.class == Class::Strict { "strict" } else { "normal" };
+    v1::Explanation {
+        edge: String::new(), // whoever asked knows
+        incarnation: String::new(),
+        outcome: outcome.label().to_owned(),
+        by: place.by.unwrap_or_default(),
+        domain: place.domain.unwrap_or_default(),
+        code: place.code.unwrap_or_default(),
+        tier: tier.label().to_owned(),
+        fresh,
+        blind: freshness.is_blind(),
+        staleness_ms,
+        version,
+        revision: revision.unwrap_or_default().to_owned(),
+        as_of: known.map(|known| known.as_of),
+        class: known.map(class).unwrap_or_default().to_owned(),
+        response: without_debug(answer),
+    }
+}
+
+/// As `/debug/explain` has it: what is not there is null.
+fn as_json(told: &v1::Explanation) -> Value {
+    let text = |text: &str| Some(text.to_owned()).filter(|text| !text.is_empty());
     json!({
-        "outcome": outcome.label(),
-        "by": place.by,
-        "domain": place.domain,
-        "code": place.code,
-        "tier": tier.label(),
-        "fresh": fresh,
-        "blind": freshness.is_blind(),
-        "staleness_ms": staleness_ms,
-        "version": version,
-        "revision": revision,
-        "as_of": known.map(|known| known.as_of),
-        "class": known.map(|known| if known.class == Class::Strict { "strict" } else { "normal" }),
-        "response": without_debug(answer),
+        "outcome": told.outcome,
+        "by": text(&told.by),
+        "domain": text(&told.domain),
+        "code": text(&told.code),
+        "tier": told.tier,
+        "fresh": told.fresh,
+        "blind": told.blind,
+        "staleness_ms": told.staleness_ms,
+        "version": told.version,
+        "revision": text(&told.revision),
+        "as_of": told.as_of,
+        "class": text(&told.class),
+        "response": told.response,
     })
 }
 

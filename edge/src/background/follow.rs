@@ -1,13 +1,17 @@
 //! Follows the log: drives `feed::Follower` over a gRPC stream and carries its effects out on the set.
 
 use super::contact::Contact;
+use super::explain::explained;
 use super::origin::{MAX_KEYS, Origin};
+use super::report::report;
 use crate::clicks::Clicks;
 use crate::keep::LoadedSnapshot;
 use crate::records;
 use crate::shared::Shared;
 use crate::snapshot::{AppliedPosition, Group};
 use crate::sys;
+use bytes::Bytes;
+use exposition::Build;
 use feed::{Effect, Entry, Event, Follower, Proof};
 use hot::{FillOutcome, Fork, LoadProgress, StoredValue};
 use link::{Change, ChangeKind, DomainId, Epoch, Key, Position, Seq};
@@ -16,7 +20,7 @@ use proto::v1;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio_stream::wrappers::ReceiverStream;
 use v1::follow_request::Message as Say;
 use v1::follow_response::Message as Hear;
@@ -25,6 +29,10 @@ use v1::follow_response::Message as Hear;
 const PING: Duration = Duration::from_millis(100);
 /// Kept traces that one of these names.
 const KEPT_TRACES: usize = 64;
+/// How often control is told what this edge says of itself.
+const REPORT: Duration = Duration::from_secs(5);
+/// Questions of control that are answered at once.
+const EXPLAINING: usize = 4;
 /// Pause before a stream is opened again; the first attempt has none.
 const FIRST_BACKOFF: Duration = Duration::from_millis(20);
 const LONGEST_BACKOFF: Duration = Duration::from_secs(1);
@@ -34,14 +42,25 @@ const WALK_AGAIN: Duration = Duration::from_secs(600);
 /// had one would otherwise wait for the end of this thread's.
 const AT_ONCE: usize = 32;
 
+/// Who this edge is for control.
+pub struct OwnIdentity {
+    /// Its name.
+    pub name: String,
+    /// Where redirects are answered.
+    pub host: String,
+    /// Its program.
+    pub build: Build,
+}
+
 /// Follows until `leave`, which comes behind the last answer of this process: then it says goodbye, if a stream is up.
 pub async fn follow(
-    name: String,
+    own: OwnIdentity,
     shared: Arc<Shared>,
     origin: Origin,
     restored: Option<LoadedSnapshot>,
     leave: oneshot::Receiver<()>,
 ) {
+    let (name, begun) = (own.name, sys::boottime_ms());
     let incarnation = getrandom::u64().unwrap_or_else(|_| sys::boottime_ms());
     let follower = match restored {
         Some(LoadedSnapshot { position, complete }) => {
@@ -61,6 +80,10 @@ pub async fn follow(
         pages: 0,
         stuck_at: None,
         asked_again: tokio::time::Instant::now(),
+        host: own.host.into(),
+        build: own.build,
+        begun,
+        explaining: Arc::new(Semaphore::new(EXPLAINING)),
         leave,
         left: false,
     };
@@ -124,6 +147,11 @@ struct FollowDriver {
     pages: u64,
     stuck_at: Option<u64>,
     asked_again: tokio::time::Instant,
+    host: Arc<str>,
+    build: Build,
+    /// When this edge began: milliseconds of the boot clock.
+    begun: u64,
+    explaining: Arc<Semaphore>,
     leave: oneshot::Receiver<()>,
     /// It has come.
     left: bool,
@@ -168,6 +196,7 @@ impl FollowDriver {
         let mut ping = tokio::time::interval(PING);
         ping.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut heard = (self.progress(), tokio::time::Instant::now());
+        let mut reported: Option<tokio::time::Instant> = None;
         loop {
             tokio::select! {
                 biased;
@@ -183,6 +212,9 @@ impl FollowDriver {
                     return Ok(());
                 }
                 message = hear.message() => match message {
+                    Ok(Some(v1::FollowResponse { message: Some(Hear::Explain(asked)) })) => {
+                        self.explain(asked, say.clone());
+                    }
                     Ok(Some(message)) => {
                         if let Some(answer) = self.take(message)? {
                             // Control does not read: it is as good as gone.
@@ -206,7 +238,11 @@ impl FollowDriver {
                         let clicks_until = clicks.map_or(0, Clicks::complete_until);
                         let kept = self.shared.traces.for_control(KEPT_TRACES);
                         let kept_traces = kept.into_iter().map(|id| id.to_vec().into()).collect();
-                        let ping = v1::Ping { id, clicks_until, kept_traces };
+                        let mut ping = v1::Ping { id, clicks_until, kept_traces, report: Bytes::new() };
+                        if reported.is_none_or(|at| at.elapsed() >= REPORT) {
+                            reported = Some(tokio::time::Instant::now());
+                            ping.report = report(&self.shared, self.build, self.begun).into();
+                        }
                         say.try_send(request(Say::Ping(ping))).map_err(|_| ClientFault::TimedOut)?;
                     }
                     if self.walk_again() {
@@ -234,6 +270,21 @@ impl FollowDriver {
         }
     }
 
+    /// Answers a question of control beside everything else. With too many at once, or where the way to control is full, there is
+    /// no explanation.
+    fn explain(&self, asked: v1::Explain, say: mpsc::Sender<v1::FollowRequest>) {
+        let (shared, host) = (Arc::clone(&self.shared), Arc::clone(&self.host));
+        let place = Arc::clone(&self.explaining).try_acquire_owned();
+        tokio::spawn(async move {
+            let explanation = match place {
+                Ok(_place) => explained(&shared, &host, &asked).await,
+                Err(_) => None,
+            };
+            let told = v1::Explained { id: asked.id, explanation };
+            let _ = say.try_send(request(Say::Explained(told))); // whoever asked waits for 2 s at most
+        });
+    }
+
     fn hello(&mut self) -> v1::Hello {
         let hello = self.follower.hello(self.shared.set.seen(), self.shared.feed.proof());
         v1::Hello {
@@ -249,6 +300,7 @@ impl FollowDriver {
             walk_after: hello.walk_after.into(),
             number: hello.number,
             proof: hello.proof.as_ref().map(proto::proof_to_wire),
+            explains: true,
         }
     }
 
@@ -482,7 +534,7 @@ fn proof(message: &v1::FollowResponse) -> Option<Proof> {
         Hear::Reset(m) => m.proof.as_ref(),
         Hear::Batch(m) => m.proof.as_ref(),
         Hear::Page(m) => m.proof.as_ref(),
-        Hear::Pong(_) | Hear::DayKey(_) => None,
+        Hear::Pong(_) | Hear::DayKey(_) | Hear::Explain(_) => None,
     })
 }
 
@@ -524,6 +576,7 @@ fn event(message: v1::FollowResponse) -> Result<Event, proto::MalformedMessage> 
             last: m.last,
         },
         Hear::Pong(m) => Event::Pong { session: m.session, id: m.id, head: m.head },
-        Hear::DayKey(_) => return Err(proto::MalformedMessage("message")), // of no session: see `take`
+        // Of no session: see `take` and `one_stream`.
+        Hear::DayKey(_) | Hear::Explain(_) => return Err(proto::MalformedMessage("message")),
     })
 }

@@ -49,8 +49,8 @@ fn requests(families: &mut Families<'_>, shared: &Shared) -> fmt::Result {
         for (tier, outcome) in
             Tier::ALL.into_iter().flat_map(|tier| Outcome::ALL.map(|outcome| (tier, outcome)))
         {
-            let count = sum(shared, |meters| meters.outcome(tier, outcome));
             if can_be(tier, outcome) {
+                let count = shared.count(tier, outcome);
                 series(&[("outcome", outcome.label()), ("tier", tier.label())], count)?;
             }
         }

@@ -1,50 +1,43 @@
 //! What counts as slow, and what this edge says of the traces that it kept: to whoever asks it, and in its log.
 
-use crate::latency::Durations;
+use crate::minute::{Looks, Totals};
 use crate::shared::Shared;
 use crate::sys;
 use crate::traces::{BucketTrace, Hop, KeptTrace, TurnEvent};
 use axum::Json;
 use axum::extract::Query;
 use exposition::Hex;
+use hdrhistogram::Histogram;
 use hot::Outcome;
 use serde_json::{Value, json};
-use std::collections::{HashMap, VecDeque};
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-/// How often the threshold is looked at, and over how many of these.
+/// How often the answers of the last minute are looked at.
 const LOOK: Duration = Duration::from_secs(5);
-const LOOKS: usize = 12;
 /// With fewer answers than this there is no telling what the slowest thousandth is.
 const ENOUGH: u64 = 1_000;
 /// The share of answers that are not slow.
 const QUICK: f64 = 0.999;
 
-/// Sets by the answers of the last minute which ones are slow, and tells in the log that there were some.
+/// Keeps the answers of the last minute at hand, sets by them which ones are slow, and tells in the log that there were some.
 pub async fn watch(shared: Arc<Shared>) {
-    let (mut past, mut told) = (VecDeque::from([Durations::default()]), 0);
+    let totals =
+        || Totals::of(sys::boottime_ms(), |tier, outcome| shared.count(tier, outcome), &shared.durations);
+    let (mut looks, mut told) = (Looks::from(totals()), 0);
     loop {
         tokio::time::sleep(LOOK).await;
-        let mut all = Durations::default();
-        shared.durations.iter().for_each(|published| published.add_to(&mut all));
-        if past.len() > LOOKS {
-            past.pop_front();
-        }
-        shared.traces.set_slow_ns(past.front().map_or(0, |before| slowest(&all, before)));
-        past.push_back(all);
+        let minute = looks.look(totals());
+        shared.traces.set_slow_ns(slowest(&minute.durations));
+        *shared.minute.lock().unwrap_or_else(PoisonError::into_inner) = minute;
         told = tell(&shared, told);
     }
 }
 
-/// Nanoseconds that all but a thousandth of the answers since `before` did not take; 0: they are too few.
-fn slowest(all: &Durations, before: &Durations) -> u64 {
-    let mut since = all.histogram.clone();
-    // It holds all of those from before.
-    if since.subtract(&before.histogram).is_err() || since.len() < ENOUGH {
-        return 0;
-    }
-    since.value_at_quantile(QUICK)
+/// Nanoseconds that all but a thousandth of these answers did not take; 0: they are too few.
+fn slowest(minute: &Histogram<u64>) -> u64 {
+    if minute.len() < ENOUGH { 0 } else { minute.value_at_quantile(QUICK) }
 }
 
 /// One line about slow turns, ever more seldom while there are some. Returns when the last one ended that is known.
@@ -123,19 +116,18 @@ fn described(trace: &KeptTrace) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::latency::Durations;
 
     #[test]
     fn the_slowest_thousandth_of_the_last_minute_is_slow() {
-        let (mut before, mut all) = (Durations::default(), Durations::default());
-        before.record(50_000_000, 5_000);
-        all.add(&before);
-        assert_eq!(slowest(&all, &before), 0, "no answers");
-        all.record(20_000, 999);
-        assert_eq!(slowest(&all, &before), 0, "too few");
-        all.record(20_000, 98_001);
-        all.record(3_000_000, 1_000);
-        let ns = slowest(&all, &before);
-        assert!((2_900_000..3_100_000).contains(&ns), "{ns}: those from before do not count");
+        let mut minute = Durations::default();
+        assert_eq!(slowest(&minute.histogram), 0, "no answers");
+        minute.record(20_000, 999);
+        assert_eq!(slowest(&minute.histogram), 0, "too few");
+        minute.record(20_000, 98_001);
+        minute.record(3_000_000, 1_000);
+        let ns = slowest(&minute.histogram);
+        assert!((2_900_000..3_100_000).contains(&ns), "{ns}");
     }
 
     #[test]

@@ -13,6 +13,8 @@ use tonic::transport::Endpoint;
 const LOOK: Duration = Duration::from_millis(100);
 /// Traces that are made into spans at a stretch: each takes some hundred microseconds.
 const AT_ONCE: usize = 4;
+/// At a stop, for the last spans to be taken.
+const LAST_SPANS: Duration = Duration::from_millis(500);
 
 /// Hands over what is kept, for as long as this runs. `name`: of this edge.
 pub async fn hand_over(shared: Arc<Shared>, endpoint: Endpoint, name: String) {
@@ -32,6 +34,12 @@ pub async fn hand_over(shared: Arc<Shared>, endpoint: Endpoint, name: String) {
         offer(&shared.outbox, &traces);
         tokio::task::yield_now().await; // to what follows the log
     }
+}
+
+/// Hands over what is left, once no worker keeps any more.
+pub async fn hand_over_last(shared: &Shared) {
+    offer(&shared.outbox, &shared.traces.to_send(usize::MAX));
+    shared.outbox.settle(LAST_SPANS).await;
 }
 
 fn offer(outbox: &Outbox, traces: &[Arc<KeptTrace>]) {

@@ -1,8 +1,9 @@
 //! The process that runs: it is asked by a socket file, gives what it has to who asks, and leaves.
 
+use super::companion::{Companion, CompanionOffer, SharedProcess};
 use super::message::{
-    Ask, Channel, Message, Offer, OfferedAddress, OfferedListener, OfferedRings, OfferedTicketKey, Ready,
-    in_words,
+    Ask, Channel, Message, Offer, OfferedAddress, OfferedCompanion, OfferedListener, OfferedRings,
+    OfferedTicketKey, Ready, in_words,
 };
 use super::{MOST, PROTOCOL, own_uid, step};
 use crate::background::{AdminDoor, AdminState};
@@ -29,6 +30,8 @@ use tokio::sync::{Notify, mpsc};
 
 /// For the first question of who has come, and for each step that takes no time.
 const SHORT: Duration = Duration::from_secs(10);
+/// For the companion of the heir to open, in which time that gives up by itself.
+const OPENS: Duration = Duration::from_secs(20);
 /// Between two looks at whether this process stops.
 const LOOK: Duration = Duration::from_millis(100);
 /// Of the socket file: the same user alone.
@@ -54,9 +57,16 @@ pub struct Estate {
     /// Where clicks go from there.
     pub offers: mpsc::Sender<ClickOffer>,
     pub admin: AdminDoor,
+    /// What shares this process, and the file by which links go to the next one where there is no snapshot.
+    companion: Option<OwnCompanion>,
     /// Told when another process has taken over.
     pub handed_over: Notify,
     stopping: AtomicBool,
+}
+
+struct OwnCompanion {
+    companion: Arc<dyn Companion>,
+    links: Snapshot,
 }
 
 /// Who gives is asked here, until it stops or has given everything.
@@ -74,6 +84,7 @@ impl Estate {
         listeners: EstateListeners,
         offers: mpsc::Sender<ClickOffer>,
         admin: AdminDoor,
+        shares: Option<SharedProcess>,
     ) -> Self {
         Self {
             name,
@@ -83,6 +94,10 @@ impl Estate {
             gatherer: Mutex::default(),
             offers,
             admin,
+            companion: shares.map(|SharedProcess { links, companion }| OwnCompanion {
+                companion,
+                links: Snapshot::for_heirs(&links),
+            }),
             handed_over: Notify::new(),
             stopping: AtomicBool::new(false),
         }
@@ -120,6 +135,12 @@ impl Estate {
         self.stopping.load(Ordering::Acquire) || self.shared.is_draining()
     }
 
+    /// By which links go to the next process.
+    fn links(&self) -> Option<&Snapshot> {
+        let own = self.companion.as_ref().map(|own| &own.links);
+        own.or(self.shared.snapshot.as_ref())
+    }
+
     /// The whole talk with one who asks. `Err`: why this process serves on.
     fn give(&self, way: &mut Channel, snapshot: &Snapshot) -> Result<(), String> {
         self.hear_question(way)?;
@@ -139,6 +160,9 @@ impl Estate {
             return Err("this process is being stopped".to_owned());
         }
         step("old-ready");
+        if let Some(own) = &self.companion {
+            Self::change_companions(way, &*own.companion)?;
+        }
         if let Some(gatherer) = self.take_gatherer() {
             gatherer.stop(Duration::ZERO);
         }
@@ -158,6 +182,22 @@ impl Estate {
         Ok(())
     }
 
+    /// From here on the heir's companion serves.
+    fn change_companions(way: &mut Channel, companion: &dyn Companion) -> Result<(), String> {
+        companion.close()?;
+        step("old-closed");
+        let gone = |fault: io::Error| format!("the newcomer: {}", in_words(&fault));
+        way.allow(OPENS);
+        way.say(&Message::Closed).map_err(gone)?;
+        match way.hear().map_err(gone)? {
+            Message::Opened => {}
+            Message::GivesUp { why } => return Err(format!("the newcomer gives up: {why}")),
+            _ => return Err("the newcomer says what was not asked".to_owned()),
+        }
+        step("old-opened");
+        Ok(())
+    }
+
     fn hear_question(&self, way: &mut Channel) -> Result<(), String> {
         let peer = sys::peer(way.stream()).map_err(|fault| fault.to_string())?;
         let own = own_uid().map_err(|fault| fault.to_string())?;
@@ -168,7 +208,7 @@ impl Estate {
             ));
         }
         let heard = way.hear().map_err(|fault| format!("the question: {}", in_words(&fault)))?;
-        let Message::Ask(Ask { protocol, name, version }) = heard else {
+        let Message::Ask(Ask { protocol, name, version, has_companion }) = heard else {
             return Err("it was not asked for anything".to_owned());
         };
         if protocol != PROTOCOL {
@@ -176,6 +216,14 @@ impl Estate {
                 "linkr {version} hands over in another way ({protocol}) than the process that runs ({PROTOCOL}, linkr {}): stop \
                  that one and start the other",
                 env!("CARGO_PKG_VERSION")
+            ));
+        }
+        if has_companion != self.companion.is_some() {
+            let which = |with: bool| if with { "linkr up" } else { "an edge alone" };
+            return Err(format!(
+                "the process that runs is {}, and this is {}: stop that one and start the other",
+                which(self.companion.is_some()),
+                which(has_companion)
             ));
         }
         if name != self.name {
@@ -213,6 +261,8 @@ impl Estate {
             key: handed.key,
             starts: handed.starts.iter().map(|start| (start.ring, start.start)).collect(),
         });
+        let companion = self.companion.as_ref().map(|own| own.companion.offer());
+        let companion = companion.transpose().map_err(cannot)?;
         let tickets = self.tickets.iter().flat_map(|tickets| tickets.handed());
         let of = |all: &[InheritedListener]| all.iter().map(OfferedListener::of).collect();
         let offer = Offer {
@@ -225,12 +275,17 @@ impl Estate {
             ticket_keys: tickets
                 .map(|secret| OfferedTicketKey { key: secret.bytes, since_ms: secret.since_ms })
                 .collect(),
+            companion: companion.as_ref().map(|CompanionOffer { words, files }| OfferedCompanion {
+                words: words.clone(),
+                files: files.len(),
+            }),
         };
         let sockets = all.listen.iter().chain(&all.listen_tls).chain(&all.admin);
         let mut files: Vec<BorrowedFd<'_>> =
             sockets.flat_map(|listener| &listener.sockets).map(AsFd::as_fd).collect();
         files.extend(note.as_ref().map(AsFd::as_fd));
         files.extend(handed.as_ref().map(|handed| handed.lock.as_fd()));
+        files.extend(companion.iter().flat_map(|companion| &companion.files).map(AsFd::as_fd));
         way.say_with(&Message::Offer(offer), &files)
             .map_err(|fault| format!("the newcomer: {}", in_words(&fault)))
     }
@@ -250,6 +305,12 @@ impl Estate {
     /// Nothing has come of it.
     fn serve_on(&self, snapshot: &Snapshot) {
         snapshot.keep(true);
+        if let Some(own) = &self.companion {
+            own.links.remove();
+            if !self.is_stopping() {
+                Arc::clone(&own.companion).reopen();
+            }
+        }
         if self.is_stopping() || self.lock_gatherer().is_some() {
             return;
         }
@@ -307,7 +368,7 @@ impl Giver {
 
 /// One after the other, until one has got everything.
 fn serve(estate: &Estate, socket: &Socket) {
-    let Some(snapshot) = &estate.shared.snapshot else { return };
+    let Some(snapshot) = estate.links() else { return };
     while !estate.stopping.load(Ordering::Acquire) {
         match socket.accept() {
             Ok((stream, _)) => {

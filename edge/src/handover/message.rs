@@ -33,6 +33,10 @@ pub enum Message {
     Refused { why: String },
     /// The heir has all links, and is current.
     Ready(Ready),
+    /// The old process has closed its companion.
+    Closed,
+    /// The heir's companion serves in its place.
+    Opened,
     /// The heir ends.
     GivesUp { why: String },
     /// The old process gathers no more clicks.
@@ -50,10 +54,13 @@ pub struct Ask {
     pub name: String,
     /// Of linkr.
     pub version: String,
+    /// Whether something shares the process with it, and takes over as well.
+    #[serde(default)]
+    pub has_companion: bool,
 }
 
 /// Behind it come the descriptors: of `listen`, `listen_tls`, `admin`, the note if there is one, the lock of the rings if there
-/// are any.
+/// are any, those of the companion.
 #[derive(Serialize, Deserialize)]
 pub struct Offer {
     pub version: String,
@@ -63,6 +70,8 @@ pub struct Offer {
     pub has_note: bool,
     pub rings: Option<OfferedRings>,
     pub ticket_keys: Vec<OfferedTicketKey>,
+    #[serde(default)]
+    pub companion: Option<OfferedCompanion>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -88,6 +97,13 @@ pub struct OfferedRings {
     pub key: [u8; 16],
     /// Number and start of each.
     pub starts: Vec<(u64, u64)>,
+}
+
+#[derive(Serialize, Deserialize)]
+pub struct OfferedCompanion {
+    /// What only companions understand.
+    pub words: String,
+    pub files: usize,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -131,7 +147,9 @@ impl Offer {
     pub fn files(&self) -> usize {
         let all = self.listen.iter().chain(&self.listen_tls).chain(&self.admin);
         let sockets = all.fold(0, |sum: usize, listener| sum.saturating_add(listener.sockets));
-        sockets.saturating_add(usize::from(self.has_note)).saturating_add(usize::from(self.rings.is_some()))
+        let of_companion = self.companion.as_ref().map_or(0, |companion| companion.files);
+        let own = usize::from(self.has_note) + usize::from(self.rings.is_some());
+        sockets.saturating_add(own).saturating_add(of_companion)
     }
 }
 

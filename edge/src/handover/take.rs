@@ -1,5 +1,6 @@
 //! The newcomer: it asks the process that runs for everything, and goes on in its place.
 
+use super::companion::CompanionOffer;
 use super::message::{Ask, Channel, Message, Offer, OfferedAddress, OfferedListener, Ready, in_words};
 use super::{MOST, PROTOCOL, own_uid, step};
 use crate::listen::{Address, InheritedListener};
@@ -29,6 +30,8 @@ pub struct Inheritance {
     /// Where that process keeps its clicks, and what they are read with.
     pub rings: Option<(PathBuf, InheritedRings)>,
     pub ticket_keys: Vec<TicketSecret>,
+    /// Of what shares that process.
+    pub companion: Option<CompanionOffer>,
 }
 
 /// The way to the process that runs.
@@ -36,10 +39,12 @@ pub struct Heir {
     way: Channel,
     pid: i32,
     until: Instant,
+    /// The other process has ended without a word, and everything that it had is here.
+    is_alone: bool,
 }
 
 /// What comes of a question.
-pub enum Asked {
+pub enum Answer {
     /// No process runs that could be asked.
     Nobody,
     /// One has ended before it had given anything: the kernel gives back what it had within a moment.
@@ -48,11 +53,11 @@ pub enum Asked {
     Offered(Box<(Heir, Inheritance)>),
 }
 
-/// Asks the process that runs.
+/// Asks the process that runs. `has_companion`: something shares this one.
 ///
 /// # Errors
 /// [`StartFault`], in words, when it refuses, or cannot be understood.
-pub fn ask(path: &Path, name: &str) -> Result<Asked, StartFault> {
+pub fn ask(path: &Path, name: &str, has_companion: bool) -> Result<Answer, StartFault> {
     let until = Instant::now() + MOST;
     let cannot = |fault: io::Error| {
         let words = match fault.kind() {
@@ -66,7 +71,7 @@ pub fn ask(path: &Path, name: &str) -> Result<Asked, StartFault> {
     };
     let stream = match UnixStream::connect(path) {
         Err(fault) if matches!(fault.kind(), ErrorKind::NotFound | ErrorKind::ConnectionRefused) => {
-            return Ok(Asked::Nobody);
+            return Ok(Answer::Nobody);
         }
         stream => stream.map_err(cannot)?,
     };
@@ -74,25 +79,25 @@ pub fn ask(path: &Path, name: &str) -> Result<Asked, StartFault> {
     if peer.uid != own_uid().map_err(cannot)? {
         return Err(cannot(ErrorKind::PermissionDenied.into()));
     }
-    let mut heir = Heir { way: Channel::new(stream, MOST), pid: peer.pid, until };
+    let mut heir = Heir { way: Channel::new(stream, MOST), pid: peer.pid, until, is_alone: false };
     let version = env!("CARGO_PKG_VERSION").to_owned();
     step("new-connected");
-    let asked = Ask { protocol: PROTOCOL, name: name.to_owned(), version };
+    let asked = Ask { protocol: PROTOCOL, name: name.to_owned(), version, has_companion };
     let answer = heir.way.say(&Message::Ask(asked)).and_then(|()| heir.way.hear());
     let offer = match answer {
         Ok(Message::Offer(offer)) => offer,
         Ok(Message::Refused { why }) => return Err(StartFault::new(why)),
         Ok(_) => return Err(cannot(ErrorKind::InvalidData.into())),
-        Err(fault) if has_ended(&fault) && heir.is_gone() => return Ok(Asked::Ended),
+        Err(fault) if has_ended(&fault) && heir.is_gone() => return Ok(Answer::Ended),
         Err(fault) => return Err(cannot(fault)),
     };
     let inherited = match heir.way.files(offer.files()) {
         Ok(files) => inheritance(offer, files),
-        Err(fault) if has_ended(&fault) && heir.is_gone() => return Ok(Asked::Ended),
+        Err(fault) if has_ended(&fault) && heir.is_gone() => return Ok(Answer::Ended),
         Err(fault) => return Err(cannot(fault)),
     };
     step("new-offered");
-    Ok(Asked::Offered(Box::new((heir, inherited))))
+    Ok(Answer::Offered(Box::new((heir, inherited))))
 }
 
 fn has_ended(fault: &io::Error) -> bool {
@@ -113,20 +118,30 @@ fn inheritance(offer: Offer, files: Vec<OwnedFd>) -> Inheritance {
     let (listen, listen_tls) = (listeners(offer.listen), listeners(offer.listen_tls));
     let admin = listeners(offer.admin);
     let note = if offer.has_note { files.next().map(File::from) } else { None };
-    let rings = offer.rings.zip(files.next()).map(|(offered, lock)| {
+    let lock = offer.rings.is_some().then(|| files.next()).flatten();
+    let rings = offer.rings.zip(lock).map(|(offered, lock)| {
         let starts = offered.starts.into_iter().map(|(ring, start)| RingStart { ring, start }).collect();
         (offered.dir, InheritedRings { lock: lock.into(), key: offered.key, starts })
     });
     let ticket_keys = offer.ticket_keys.into_iter();
     let ticket_keys =
         ticket_keys.map(|key| TicketSecret { bytes: key.key, since_ms: key.since_ms }).collect();
-    Inheritance { listen, listen_tls, admin, note, rings, ticket_keys }
+    let companion = offer.companion.map(|offered| {
+        let files = files.by_ref().take(offered.files).collect();
+        CompanionOffer { words: offered.words, files }
+    });
+    Inheritance { listen, listen_tls, admin, note, rings, ticket_keys, companion }
 }
 
 impl Heir {
     /// Until when it has to be ready.
     pub fn until(&self) -> Instant {
         self.until
+    }
+
+    /// Whether the other process has ended without a word, and everything that it had is here.
+    pub fn is_alone(&self) -> bool {
+        self.is_alone
     }
 
     /// This process ends, and says why: the other one serves on.
@@ -140,21 +155,51 @@ impl Heir {
     /// # Errors
     /// [`StartFault`], in words: the other one serves on.
     pub fn take_over(mut self, takes: &[Address]) -> Result<(), StartFault> {
-        step("new-loaded");
-        let takes = takes.iter().map(OfferedAddress::of).collect();
-        if !self.step(&Message::Ready(Ready { takes }), |said| matches!(said, Message::Go))? {
-            return Ok(());
-        }
-        step("new-go");
-        self.step(&Message::Serving, |said| matches!(said, Message::Left))?;
+        let ready = self.ready(takes);
+        self.step(&ready, |said| matches!(said, Message::Go))?;
+        self.serve()
+    }
+
+    /// The same of a process that has a companion: when this returns, that of the other one is closed.
+    ///
+    /// # Errors
+    /// [`StartFault`], in words: the other one serves on.
+    pub fn wait_closed(&mut self, takes: &[Address]) -> Result<(), StartFault> {
+        let ready = self.ready(takes);
+        self.way.allow(MOST);
+        self.step(&ready, |said| matches!(said, Message::Closed))?;
+        step("new-closed");
         Ok(())
     }
 
-    /// `false`: the other one has ended without a word, and everything that it had is here.
-    fn step(&mut self, say: &Message, wanted: impl FnOnce(&Message) -> bool) -> Result<bool, StartFault> {
+    /// Behind [`Heir::wait_closed`]: this process's companion serves. When this returns, the other one accepts no more and gathers
+    /// no clicks.
+    ///
+    /// # Errors
+    /// [`StartFault`], in words: the other one serves on.
+    pub fn take_over_opened(mut self) -> Result<(), StartFault> {
+        step("new-opened");
+        self.step(&Message::Opened, |said| matches!(said, Message::Go))?;
+        self.serve()
+    }
+
+    fn ready(&self, takes: &[Address]) -> Message {
+        step("new-loaded");
+        Message::Ready(Ready { takes: takes.iter().map(OfferedAddress::of).collect() })
+    }
+
+    fn serve(mut self) -> Result<(), StartFault> {
+        step("new-go");
+        self.step(&Message::Serving, |said| matches!(said, Message::Left))
+    }
+
+    fn step(&mut self, say: &Message, wanted: impl FnOnce(&Message) -> bool) -> Result<(), StartFault> {
+        if self.is_alone {
+            return Ok(());
+        }
         let heard = self.way.say(say).and_then(|()| self.way.hear());
         match heard {
-            Ok(said) if wanted(&said) => Ok(true),
+            Ok(said) if wanted(&said) => Ok(()),
             Ok(Message::Refused { why }) => {
                 Err(StartFault::new(format!("the process that runs serves on: {why}")))
             }
@@ -164,7 +209,8 @@ impl Heir {
                     name: "handover_cut",
                     "the process that ran has ended in the middle of handing over: this one goes on with what it has got of it"
                 );
-                Ok(false)
+                self.is_alone = true;
+                Ok(())
             }
             Err(fault) => Err(StartFault::with(
                 format!("the process that runs does not hand over, and serves on: {}", in_words(&fault)),

@@ -147,6 +147,11 @@ impl TraceKeeper {
         traces.take(&mut self.kept);
     }
 
+    /// There is no other tick.
+    pub fn hand_over_last(&mut self, traces: &Traces) {
+        traces.take_last(&mut self.kept);
+    }
+
     /// From how many nanoseconds on turns have to be looked at.
     fn look_ns(&self) -> u64 {
         if self.watched || self.armed.is_some() { 0 } else { self.slow_ns }

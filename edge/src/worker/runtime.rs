@@ -34,6 +34,21 @@ pub fn run<F: Future<Output = ()>>(report: &Sender<io::Result<Driver>>, main: im
     }
 }
 
+/// The best driver that a process of this user may have here: what [`run`] would report.
+pub fn best_driver() -> Driver {
+    const FEW: u32 = 8; // whether a ring may be had does not depend on its size
+    if !monoio::utils::detect_uring() {
+        return Driver::Epoll;
+    }
+    let mut flags: io_uring::Builder = io_uring::IoUring::builder();
+    flags.setup_single_issuer().setup_coop_taskrun();
+    match (flags.build(FEW), io_uring::IoUring::new(FEW)) {
+        (Ok(_), _) => Driver::IoUring,
+        (_, Ok(_)) => Driver::IoUringPlain,
+        _ => Driver::Epoll,
+    }
+}
+
 fn uring(flags: io_uring::Builder) -> io::Result<monoio::Runtime<monoio::time::TimeDriver<IoUringDriver>>> {
     RuntimeBuilder::<IoUringDriver>::new().uring_builder(flags).with_entries(ENTRIES).enable_timer().build()
 }

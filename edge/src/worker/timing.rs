@@ -64,4 +64,9 @@ impl Timing {
         published.take(&mut timed.durations);
         self.keeper.borrow_mut().tick(self.counter.now(), &mut timed.turns, traces, watched);
     }
+
+    /// Behind the last turn: what is kept and not handed over goes now.
+    pub fn hand_over_last(&self, traces: &Traces) {
+        self.keeper.borrow_mut().hand_over_last(traces);
+    }
 }

@@ -3,8 +3,9 @@
 
 use super::rows::{Cell, CellKey, ClickRows, InboxHead, MOST, Table};
 use crate::model::StoreFault;
+use clicks::Click;
 use clicks::batch::{self, Batch};
-use clicks::rollup::{Dictionary, EMPTY, OTHER, OTHER_TEXT};
+use clicks::rollup::{Dictionary, EMPTY, OTHER, OTHER_TEXT, Tuple};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -110,6 +111,24 @@ impl StagedTexts {
             |(number, text): (u32, &Arc<str>)| Cell { key: key(number), value: text.as_bytes().to_vec() };
         (self.base.next()..).zip(&self.fresh).map(cell).collect()
     }
+
+    /// What a click that was folded before is counted as: a text that no row has is not new.
+    pub fn known_tuple(&self, click: &Click) -> Tuple {
+        Tuple::of(click, &mut KnownTexts(&self.base))
+    }
+}
+
+/// The dictionary without the new texts of this transaction: what is not in it is [`OTHER`].
+struct KnownTexts<'a>(&'a Texts);
+
+impl Dictionary for KnownTexts<'_> {
+    fn number(&mut self, text: &str) -> u32 {
+        self.0.known(text).unwrap_or(OTHER)
+    }
+
+    fn text(&self, number: u32) -> Arc<str> {
+        self.0.text(number)
+    }
 }
 
 impl Dictionary for StagedTexts {
@@ -181,6 +200,11 @@ impl Memory {
     /// A fold of the batches before a number was committed, with so many new texts.
     pub fn folded(&self, before: u64, texts: usize, agents: usize, day: i64) {
         locked(&self.tail).clear(before);
+        self.wrote_texts(texts, agents, day);
+    }
+
+    /// So many new texts were committed.
+    pub fn wrote_texts(&self, texts: usize, agents: usize, day: i64) {
         let mut noted = locked(&self.fresh);
         if noted.day != day {
             *noted = FreshTexts { day, ..FreshTexts::default() };

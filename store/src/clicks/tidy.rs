@@ -8,7 +8,7 @@ use super::times::{DAY, HOUR, MINUTE};
 use super::{age, delete, deletions, pack, raw, top};
 
 /// Days for which raw clicks are kept.
-const RAW: i64 = 30;
+pub(super) const RAW: i64 = 30;
 /// Days for which the text of an agent is kept behind its last click: a raw click has it for as long as there is one.
 const AGENTS: i64 = RAW + 1;
 /// Days for which unknown codes are kept.

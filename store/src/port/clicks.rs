@@ -8,9 +8,9 @@ use bytes::Bytes;
 use clicks::ask::TallyFault;
 use clicks::batch::Batch;
 use clicks::ledger::{Cursor, Offer};
-use clicks::{Click, Kind, LossReason};
+use clicks::{Agents, Click, Kind, LossReason};
 use link::{DomainId, Seq};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// Bytes of the key of a day.
@@ -48,6 +48,10 @@ pub trait ClickStore: Send + Sync {
     /// little by little, and with them the sums of a domain of which only some links are named; its visitors stay, and so do
     /// losses.
     fn delete_clicks(&self, deletion: &ClickDeletion, now: i64) -> Result<u64, StoreFault>;
+    /// Classes single clicks from a place on by these lists where earlier ones had classed them, and mends what counts have of
+    /// them, in one short transaction. No click is made or lost. What is done already is not done again, so it may be
+    /// interrupted anywhere.
+    fn reclassify(&self, agents: &Agents, place: u64, now: i64) -> Result<Reclassified, StoreFault>;
     /// The key of a day (days since 1970): the one that there is, or else `fresh`, which is kept from now on. It is in no
     /// backup, and gone an hour after its day.
     fn day_key(&self, day: u32, fresh: [u8; DAY_KEY], now: i64) -> Result<[u8; DAY_KEY], StoreFault>;
@@ -331,6 +335,27 @@ pub struct ClickDeletion {
     /// Those of whole days (UTC) before this moment; `None`, or a day that is not over: all so far, which is what the store has
     /// taken and what was answered before now.
     pub before: Option<i64>,
+}
+
+/// What was classed anew.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Reclassified {
+    /// Clicks that earlier lists had classed, and that were classed by these.
+    pub clicks: u64,
+    /// How many of them have another kind than before, by the one of before and the one now.
+    pub changes: BTreeMap<(Kind, Kind), u64>,
+    /// How many have the kind of before, and another browser, system or device.
+    pub renamed: u64,
+    /// How many have an agent whose text is not kept: they are as they were.
+    pub unknown: u64,
+    /// How many were in no count where they should be: those counts are as they were.
+    pub missing: u64,
+    /// Clicks that later lists have classed: they are as they were, and not among those above.
+    pub newer: u64,
+    /// From this moment on, in Unix milliseconds, every click is kept as a single one; `None`: there are none.
+    pub since: Option<i64>,
+    /// The place to go on from; `None`: nothing is left.
+    pub next: Option<u64>,
 }
 
 /// How far an edge has sent its clicks.

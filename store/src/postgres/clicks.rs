@@ -10,8 +10,10 @@ use crate::clicks::{self, Memory};
 use crate::model::StoreFault;
 use crate::port::clicks::{
     AppendOutcome, Appended, ClickAnswer, ClickDeletion, ClickQuestion, ClickStore, DAY_KEY, EdgeUntil,
-    FoldReport, LossRow, RawPage, RawQuestion, TopAnswer, TopQuestion, UnknownCodes, UnknownQuestion,
+    FoldReport, LossRow, RawPage, RawQuestion, Reclassified, TopAnswer, TopQuestion, UnknownCodes,
+    UnknownQuestion,
 };
+use ::clicks::Agents;
 use link::Seq;
 use rows::Rows;
 use tokio_postgres::types::Type;
@@ -109,6 +111,13 @@ impl ClickStore for Postgres {
             }
         }
         Ok(deleted)
+    }
+
+    fn reclassify(&self, agents: &Agents, place: u64, now: i64) -> Result<Reclassified, StoreFault> {
+        let done =
+            self.change(async |rows| clicks::reclassify(rows, &self.clicks, agents, place, now).await)?;
+        done.note(&self.clicks);
+        Ok(done.report)
     }
 
     /// The first control that needs one makes it for all.

@@ -18,9 +18,9 @@ mod migrations {
 }
 
 /// Connections of one control. A commit has one, the tail, the edges and pings one each; the others read.
-const CONNECTIONS: usize = 12;
+pub(super) const CONNECTIONS: usize = 12;
 /// For one, with its TLS and its password.
-const CONNECT: Duration = Duration::from_secs(5);
+pub(super) const CONNECT: Duration = Duration::from_secs(5);
 /// The number of the lock under which tables are changed: "linkr".
 const LOCK: i64 = 0x006c_696e_6b72;
 
@@ -152,7 +152,7 @@ pub(super) fn name(config: &Config) -> String {
 }
 
 /// Hosts and their ports.
-fn place(config: &Config) -> String {
+pub(super) fn place(config: &Config) -> String {
     let ports = config.get_ports();
     let host = |(at, host): (usize, &Host)| {
         let port = ports.get(at).or(ports.first()).copied().unwrap_or(5432);
@@ -199,7 +199,13 @@ async fn reach(asked: &ServerAddress<'_>, tls: tls::Tls) -> Result<(), String> {
     read.map(drop).map_err(failed)
 }
 
-async fn version(client: &Client) -> Result<Option<i32>, tokio_postgres::Error> {
+/// The newest version of the tables that this program knows.
+pub(super) fn migrations_known() -> i32 {
+    schema::latest(&migrations::migrations::runner())
+}
+
+/// The version of the tables that are there, if there are any.
+pub(super) async fn version(client: &Client) -> Result<Option<i32>, tokio_postgres::Error> {
     let there = "SELECT to_regclass('refinery_schema_history') IS NOT NULL";
     let there: bool =
         client.query_typed(there, &[]).await?.first().map_or(Ok(false), |row| row.try_get(0))?;

@@ -9,7 +9,7 @@ use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
 /// As SQL: now by the server's clock, which is the only one that rows of different controls are compared by.
-const NOW: &str = "(extract(epoch FROM clock_timestamp()) * 1000)::bigint";
+pub(super) const NOW: &str = "(extract(epoch FROM clock_timestamp()) * 1000)::bigint";
 /// Milliseconds after which an edge that nobody has answered is blind beyond any doubt: two bounds.
 const BLIND: i64 = 2 * feed::BOUND_MS as i64;
 /// Milliseconds after which it is forgotten: no link is served that long without control.

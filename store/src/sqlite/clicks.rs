@@ -20,9 +20,11 @@ use crate::model::StoreFault;
 use crate::port::SECRET;
 use crate::port::clicks::{
     AppendOutcome, Appended, ClickAnswer, ClickDeletion, ClickQuestion, ClickStore, DAY_KEY, EdgeUntil,
-    FoldReport, LossRow, RawPage, RawQuestion, TopAnswer, TopQuestion, UnknownCodes, UnknownQuestion,
+    FoldReport, LossRow, RawPage, RawQuestion, Reclassified, TopAnswer, TopQuestion, UnknownCodes,
+    UnknownQuestion,
 };
 use crate::schema;
+use ::clicks::Agents;
 use aws_lc_rs::digest::{SHA256, digest};
 use day_keys::DayKeys;
 use link::Seq;
@@ -289,6 +291,12 @@ impl ClickStore for ClickFile {
             }
         }
         Ok(deleted)
+    }
+
+    fn reclassify(&self, agents: &Agents, place: u64, now: i64) -> Result<Reclassified, StoreFault> {
+        let done = self.change(|rows| ready(clicks::reclassify(rows, &self.memory, agents, place, now)))?;
+        done.note(&self.memory);
+        Ok(done.report)
     }
 
     fn day_key(&self, day: u32, fresh: [u8; DAY_KEY], now: i64) -> Result<[u8; DAY_KEY], StoreFault> {

@@ -114,6 +114,18 @@ pub(super) fn open(path: &Path, options: Options) -> Result<(Connection, Claimed
     Ok((connection, files))
 }
 
+/// Whether this version can go on with a store that another process has open: its tables are not of a newer linkr. Nothing is
+/// changed.
+///
+/// # Errors
+/// What to do about it, in one line.
+pub fn can_open(path: &Path) -> Result<(), OpenFault> {
+    let refused =
+        |e: &dyn std::fmt::Display| OpenFault::new(format!("cannot use the store {}: {e}", path.display()));
+    let there = reader(path).and_then(|db| version(&db)).map_err(|e| refused(&e))?;
+    schema::check(there, schema::latest(&steps())).map_err(|why| refused(&why))
+}
+
 /// Without the mark in the file itself, a copy of it would open without a word.
 fn read_by_another(path: &Path) -> OpenFault {
     OpenFault::new(format!(

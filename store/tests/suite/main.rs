@@ -5,5 +5,6 @@ mod copies;
 mod deleting;
 mod forgetting;
 mod kills;
+mod reclassify;
 mod size;
 mod world;

@@ -168,6 +168,28 @@
   });
   each("[data-go-on]", (form) => form.requestSubmit());
 
+  // What is live is fetched again and put in its place, while somebody looks and has nothing of it in his hands.
+  each("[data-live]", (live) => {
+    const note = document.querySelector("[data-live-note]");
+    const clock = () => local(new Date()).slice(11);
+    let last = clock();
+    setInterval(async () => {
+      if (document.hidden || live.contains(document.activeElement)) return;
+      try {
+        const answer = await fetch(location.href, { redirect: "error" });
+        const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+        const open = [...live.querySelectorAll("details[open]")].map((one) => one.id);
+        live.replaceChildren(...page.querySelector("[data-live]").childNodes);
+        open.forEach((id) => { const one = document.getElementById(id); if (one) one.open = true; });
+        showTimes(live);
+        last = clock();
+        note.textContent = `Refreshed at ${last}.`;
+      } catch {
+        note.textContent = `Not refreshed since ${last}: the server does not answer. Load the page again.`;
+      }
+    }, live.dataset.live * 1000);
+  });
+
   // A form that is sent twice by impatience is sent once.
   each("form[method=post]", (form) => {
     form.addEventListener("submit", () => {

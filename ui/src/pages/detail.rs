@@ -127,8 +127,8 @@ fn explained(link: &Value, domain: &Value) -> Markup {
             }
         }
         p class="hint" {
-            "So answers an edge that is current. What one edge would answer, and from where: "
-            code { "linkr link explain " (said("code")) " --edge ADMIN-ADDRESS" }
+            "So answers an edge that is current. "
+            a href=(show::link_href("/ui/link/explain", link)) { "What one edge would answer now, and why" }
         }
     }
 }

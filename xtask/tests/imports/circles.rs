@@ -19,9 +19,23 @@ pub fn module_of(file: &str) -> Option<Vec<String>> {
     })
 }
 
+/// What one sibling names of another, by the path of their parent.
+pub type Arrows = BTreeMap<Vec<String>, BTreeSet<(String, String)>>;
+
 /// Each circle as the names of the siblings in it, with their parent's path in front.
 pub fn circles(modules: &Modules) -> Vec<String> {
-    let mut arrows: BTreeMap<Vec<String>, BTreeSet<(String, String)>> = BTreeMap::new();
+    arrows(modules)
+        .iter()
+        .flat_map(|(parent, arrows)| {
+            let front = parent.iter().fold(String::new(), |front, name| front + name + "::");
+            knots(arrows).into_iter().map(move |knot| format!("{front}{{{}}}", knot.join(" ")))
+        })
+        .collect()
+}
+
+/// From each module to those of its siblings that it, or a module below it, names.
+pub fn arrows(modules: &Modules) -> Arrows {
+    let mut arrows = Arrows::new();
     let imports: BTreeMap<_, _> =
         modules.iter().map(|(module, text)| (module.clone(), paths::named(text))).collect();
     for (module, named) in &imports {
@@ -34,12 +48,6 @@ pub fn circles(modules: &Modules) -> Vec<String> {
         }
     }
     arrows
-        .iter()
-        .flat_map(|(parent, arrows)| {
-            let front = parent.iter().fold(String::new(), |front, name| front + name + "::");
-            knots(arrows).into_iter().map(move |knot| format!("{front}{{{}}}", knot.join(" ")))
-        })
-        .collect()
 }
 
 /// The module that holds what `path`, written in `module`, names; `None` if that is no module of this crate.

@@ -3,6 +3,8 @@
 use super::{Watch, control, edge, url};
 use crate::clicks::{FIREFOX, visit_with};
 use crate::support::{Dir, FREE_PORTS, LINKR, Linkr, beside_others, command, skip, text, until};
+use proto::v1::feed_client::FeedClient;
+use tonic::transport::Channel;
 
 fn linked(control: &Linkr, dir: &Dir, edge: &Linkr) {
     control.ok(dir, &["link", "create", "https://example.com/x", "--code", "x"]);
@@ -93,6 +95,33 @@ fn a_spool_under_another_name() {
     until("the link", || (second.get("/x").status == 302).then_some(()));
     visits(&second, 200);
     watch.expect(&["LinkrClicksRefused"]);
+}
+
+#[test]
+fn numbers_that_nobody_can_have_recorded() {
+    let _turn = beside_others();
+    let Some(watch) = Watch::new("alerts") else { return };
+    let dir = Dir::new();
+    let control = watch.control(control(&dir, &[]));
+    watch.is_calm();
+    // A spool that control has never heard of, and that says to have lost more than an edge records in forty days.
+    let batch = clicks::batch::Batch::new(clicks::batch::MAX_NO / 2, clicks::CLASSIFIER);
+    let request = proto::v1::AppendRequest {
+        edge: "made-up".into(),
+        spool: 7,
+        seq: 2,
+        first_no: batch.first_no,
+        last_no: batch.last_no(),
+        first: true,
+        batch: clicks::batch::encode(&batch).into(),
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let acked = runtime.block_on(async {
+        let channel = Channel::from_shared(url(&control)).unwrap().connect().await.unwrap();
+        FeedClient::new(channel).append(request).await.unwrap().into_inner().acked
+    });
+    assert_eq!(acked, 2);
+    watch.expect(&["LinkrClicksUnbelieved"]);
 }
 
 #[test]

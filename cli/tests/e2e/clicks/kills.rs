@@ -6,14 +6,30 @@ use crate::support::{Connection, Dir, LINKR, Linkr, PATIENCE, beside_others, com
 use services::Random;
 use std::collections::BTreeMap;
 use std::net::{SocketAddr, TcpStream};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Condvar, Mutex};
+use std::time::Duration;
 
 const VISITORS: usize = 4;
+/// How often a visitor who waits for the edge looks whether the test is over.
+const LOOK: Duration = Duration::from_millis(100);
+/// Requests of one in one write. 10,000, with which an edge ends a connection, is a multiple of it.
+const AT_ONCE: u64 = 16;
 
-/// `LINKR_LONG=1` kills ten times as often.
-fn kills() -> usize {
-    if std::env::var_os("LINKR_LONG").is_some() { 200 } else { 20 }
+/// How often one half is killed, and how many answers come before each time at most.
+struct Kills {
+    count: usize,
+    answers: u64,
+}
+
+impl Kills {
+    /// `LINKR_LONG=1` kills twenty times as often, and in all some ten million answers come.
+    fn new() -> Self {
+        match std::env::var_os("LINKR_LONG") {
+            Some(_) => Self { count: 200, answers: 100_000 },
+            None => Self { count: 10, answers: 2_000 },
+        }
+    }
 }
 
 /// Both halves, which come back where they were.
@@ -92,50 +108,67 @@ struct Seen {
     cut: AtomicU64,
     /// Where the edge is now.
     edge: Mutex<Option<SocketAddr>>,
+    moved: Condvar,
     stop: AtomicBool,
 }
 
 impl Seen {
+    /// The edge is there from now on, or is not.
+    fn moved_to(&self, edge: Option<SocketAddr>) {
+        *self.edge.lock().unwrap() = edge;
+        self.moved.notify_all();
+    }
+
+    /// Where the edge is. Whoever waits takes no processor from the process that is to start.
+    fn found(&self) -> Option<SocketAddr> {
+        let gone = |edge: &mut Option<SocketAddr>| edge.is_none() && !self.stop.load(Ordering::Relaxed);
+        let (edge, _) = self.moved.wait_timeout_while(self.edge.lock().unwrap(), LOOK, gone).unwrap();
+        *edge
+    }
+
     /// Follows the link until it is told to stop, on one connection after the other.
     fn visit(&self) {
         let request = format!("GET /x HTTP/1.1\r\nHost: localhost\r\nUser-Agent: {FIREFOX}\r\n\r\n");
+        let requests = request.repeat(AT_ONCE as usize);
         while !self.stop.load(Ordering::Relaxed) {
-            let address = *self.edge.lock().unwrap();
-            let Some(stream) =
-                address.and_then(|address| TcpStream::connect_timeout(&address, PATIENCE).ok())
-            else {
-                std::thread::yield_now();
-                continue;
-            };
+            let found = self.found();
+            let stream = found.and_then(|address| TcpStream::connect_timeout(&address, PATIENCE).ok());
+            let Some(stream) = stream else { continue };
             stream.set_read_timeout(Some(PATIENCE)).unwrap();
             let mut connection = Connection::over(stream);
-            while !self.stop.load(Ordering::Relaxed) {
-                if connection.write_all(request.as_bytes()).is_err() {
-                    self.cut.fetch_add(1, Ordering::Relaxed); // it may have arrived all the same
-                    break;
+            let mut left = 0;
+            while !self.stop.load(Ordering::Relaxed) || left > 0 {
+                if left == 0 {
+                    left = AT_ONCE;
+                    if connection.write_all(requests.as_bytes()).is_err() {
+                        break; // they may have arrived all the same
+                    }
                 }
                 match connection.answer(false) {
                     Ok(Some(answer)) if answer.status == 302 => {
                         self.answered.fetch_add(1, Ordering::Relaxed);
+                        left -= 1;
                         if answer.field("connection") == Some("close") {
+                            assert_eq!(left, 0, "nothing is asked behind the last answer");
                             break;
                         }
                     }
-                    // A kill, or the end of what one connection may ask: then nothing was redirected.
                     Ok(Some(answer)) => panic!("{answer:?}"),
-                    Ok(None) | Err(_) => {
-                        self.cut.fetch_add(1, Ordering::Relaxed);
-                        break;
-                    }
+                    Ok(None) | Err(_) => break, // a kill
                 }
             }
+            self.cut.fetch_add(left, Ordering::Relaxed);
         }
     }
 
     /// Waits until so many more answers came.
     fn more(&self, count: u64) {
-        let before = self.answered.load(Ordering::Relaxed);
-        until("more answers", || (self.answered.load(Ordering::Relaxed) >= before + count).then_some(()));
+        let answered = || self.answered.load(Ordering::Relaxed);
+        let wanted = answered() + count;
+        while answered() < wanted {
+            let before = answered();
+            until("more answers", || (answered() > before).then_some(()));
+        }
     }
 }
 
@@ -153,18 +186,19 @@ fn visited(halves: &mut Halves, mut is_edge: impl FnMut(&mut Random) -> bool) ->
     settle_all(&halves.edge);
     let before = counted(&halves.control);
     let (seen, mut random) = (Seen::default(), Random::new(18));
-    *seen.edge.lock().unwrap() = Some(halves.edge.edge());
+    seen.moved_to(Some(halves.edge.edge()));
     std::thread::scope(|scope| {
         let stop = Stop(&seen);
         for _ in 0..VISITORS {
             scope.spawn(|| seen.visit());
         }
-        for _ in 0..kills() {
-            seen.more(random.between(1, 400));
+        let kills = Kills::new();
+        for _ in 0..kills.count {
+            seen.more(random.between(1, kills.answers));
             if is_edge(&mut random) {
-                *seen.edge.lock().unwrap() = None;
+                seen.moved_to(None);
                 halves.kill_edge();
-                *seen.edge.lock().unwrap() = Some(halves.edge.edge());
+                seen.moved_to(Some(halves.edge.edge()));
             } else {
                 halves.kill_control();
             }

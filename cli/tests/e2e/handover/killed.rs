@@ -6,7 +6,7 @@ use super::{Process, Scene, Start, wait_ready};
 use crate::clicks::{counted, lost};
 use crate::support::{Dir, Linkr, beside_others, until};
 use std::collections::BTreeMap;
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 
 /// What the newcomer was going to say, and what the old process says to its end.
 const NEW: [(&str, &str); 4] = [
@@ -17,10 +17,10 @@ const NEW: [(&str, &str); 4] = [
 ];
 const OLD: [&str; 6] =
     ["old-asked", "old-written", "old-offered", "old-ready", "old-gathered", "old-serving"];
-const STANDS: &str = "the hand-over goes no further";
+pub const STANDS: &str = "the hand-over goes no further";
 
 /// A newcomer that will never listen; killed when it is dropped.
-struct Standing {
+pub struct Standing {
     child: Child,
     dir: Dir,
 }
@@ -28,7 +28,11 @@ struct Standing {
 impl Standing {
     fn start(scene: &Scene, start: &Start, step: &str) -> Self {
         let dir = Dir::new();
-        let mut command = scene.command(&dir, start);
+        Self::of(scene.command(&dir, start), dir, step)
+    }
+
+    /// `dir`: where its log goes.
+    pub fn of(mut command: Command, dir: Dir, step: &str) -> Self {
         command.env("HANDOVER_STOPS_AT", step).env("LINKR_INSECURE", "true");
         let log = std::fs::File::create(dir.file("log")).unwrap();
         let child = command.stdout(Stdio::null()).stderr(log).spawn().unwrap();

@@ -52,6 +52,7 @@ fn every_task_is_done_in_a_real_browser() {
         walk.find_a_dead_code();
         walk.import_a_file();
         walk.look_at_every_page();
+        walk.ask_an_edge_and_watch_the_fleet();
         walk.sign_out();
     }
 }
@@ -292,6 +293,7 @@ impl Walk<'_> {
             ("new-domain", "/ui/domains/new"),
             ("domain", "/ui/domain?domain=go.example"),
             ("blocks", "/ui/blocks"),
+            ("fleet", "/ui/fleet"),
             ("keys", "/ui/keys"),
             ("new-key", "/ui/keys/new"),
             ("audit", "/ui/audit"),
@@ -300,6 +302,29 @@ impl Walk<'_> {
             self.open(path);
             self.look(name);
         }
+    }
+
+    /// Why an edge answers what it answers, by keyboard; and numbers that come by themselves.
+    fn ask_an_edge_and_watch_the_fleet(&mut self) {
+        self.open("/ui/link?code=promo-00");
+        self.driver.click("a[href^='/ui/link/explain']");
+        self.driver.until("document.querySelector('#edge') != null");
+        self.driver.tab_to("#content button.main");
+        self.driver.keys(ENTER);
+        self.driver.until("document.querySelector('pre')?.textContent.startsWith('HTTP/1.1 302 Found')");
+        self.look("explained");
+        self.open("/ui/fleet");
+        let shown = "document.querySelector('.cards').textContent";
+        assert!(self.driver.value(shown).as_str().unwrap().contains("current"));
+        // What is refreshed stays open, and the times stay in the visitor's zone.
+        self.driver.click("details summary");
+        self.driver.value("document.activeElement.blur()");
+        self.driver.value("document.querySelector('.cards').dataset.before = '1'");
+        self.driver.until("document.querySelector('.cards').dataset.before === undefined");
+        assert_eq!(self.driver.value("document.querySelector('details').open"), true);
+        let time = self.driver.value("document.querySelector('.cards time').textContent");
+        assert!(!time.as_str().unwrap().contains("UTC"), "{time}");
+        self.look("fleet-open");
     }
 
     fn sign_out(&mut self) {

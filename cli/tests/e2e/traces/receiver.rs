@@ -76,8 +76,12 @@ impl Receiver {
 
     /// What has come of a trace.
     pub fn of_trace(&self, id: &str) -> Vec<ReceivedSpan> {
-        let spans = self.spans.lock().unwrap_or_else(PoisonError::into_inner);
-        spans.iter().filter(|one| hex(&one.span.trace_id) == id).cloned().collect()
+        self.all().into_iter().filter(|one| hex(&one.span.trace_id) == id).collect()
+    }
+
+    /// What has come.
+    pub fn all(&self) -> Vec<ReceivedSpan> {
+        self.spans.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 

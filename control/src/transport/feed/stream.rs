@@ -1,23 +1,26 @@
 //! One stream of one edge: drives a `feed::Session`. Which way the edge is let in was decided before.
 
+mod admitted;
+
 use super::{behind, refused};
-use crate::features::GatePlace;
-use crate::follow::{EdgeQuotas, Feeder, HELLOS};
-use crate::sessions::{Membership, Pong};
+use crate::asks::{Ask, AskPlace};
+use crate::follow::{Feeder, HELLOS};
+use crate::sessions::Pong;
 use crate::transport::status::status;
 use ::feed::{Admission, Hello, NextMessage, PROTOCOL, Session};
+use admitted::{AdmittedStream, Permits, SentPart};
 use link::{ChangeKind, Epoch, Key, Position, Seq};
 use proto::v1::{self, follow_request, follow_response};
 use proto::{change_to_wire, epoch_to_wire, proof_to_wire};
 use record::Features;
-use std::pin::Pin;
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 use store::clock::unix_ms;
 use store::model::{DomainRow, StoreFault};
 use store::port::Limit;
 use store::port::domains::DomainRows;
-use tokio::sync::{AcquireError, OwnedSemaphorePermit, mpsc, watch};
+use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 use tonic::{Status, Streaming};
 
@@ -43,62 +46,6 @@ pub struct Stream<'a> {
     name: Option<String>,
     inbound: Streaming<v1::FollowRequest>,
     out: mpsc::Sender<Result<v1::FollowResponse, Status>>,
-}
-
-/// That of the edge, and that among all.
-type Permits = (OwnedSemaphorePermit, OwnedSemaphorePermit);
-type PermitFuture = Pin<Box<dyn Future<Output = Result<Permits, AcquireError>> + Send>>;
-
-/// The state of a stream whose edge was let in.
-struct AdmittedStream {
-    id: u64,
-    /// The name and the process that this stream speaks for.
-    who: (String, u64),
-    /// What it understands, as bits.
-    epoch: Epoch,
-    session: Session,
-    walked: Vec<u8>,
-    membership: Membership,
-    /// As long as the stream is up, no write needs a feature that its edge does not know.
-    _place: GatePlace,
-    knows: Features,
-    /// Pings that wait until the edge is known on disk, and then for a reading of the head by number.
-    asked: Vec<(u64, Option<u64>)>,
-    /// The place in the line of those who want a part from the store. Kept while other things happen.
-    turn: Option<PermitFuture>,
-    share: Arc<EdgeQuotas>,
-    /// Such parts that are not acknowledged.
-    parts: Vec<(SentPart, Permits)>,
-    /// When the first of them was sent, or one was acknowledged.
-    progress: Instant,
-}
-
-/// A part that was sent, by what acknowledges it.
-enum SentPart {
-    Changes(Seq),
-    Page(u64),
-}
-
-impl AdmittedStream {
-    /// The edge has applied this.
-    fn acknowledged(&mut self, applied: &v1::Applied) {
-        let before = self.parts.len();
-        self.parts.retain(|(part, _)| match part {
-            SentPart::Changes(last) => *last > applied.seq,
-            SentPart::Page(number) => *number > applied.page,
-        });
-        if self.parts.len() < before {
-            self.progress = Instant::now();
-        }
-        self.membership.applied(applied.seq);
-    }
-
-    fn under_way(&mut self, part: SentPart, turn: Option<Permits>) {
-        if self.parts.is_empty() {
-            self.progress = Instant::now();
-        }
-        self.parts.extend(turn.map(|turn| (part, turn)));
-    }
 }
 
 impl<'a> Stream<'a> {
@@ -169,6 +116,7 @@ impl<'a> Stream<'a> {
                     self.advance(&mut course, next, None).await?;
                 }
                 _ = keys.changed() => self.tell_day_keys(course.knows).await?,
+                ask = or_never(asked(&mut course.asks)) => self.ask(&mut course, ask).await?,
                 _ = written.changed(), if !course.asked.is_empty() => self.pong(&mut course).await?,
                 _ = or_never(read.as_mut().map(watch::Receiver::changed)), if !course.asked.is_empty() => {
                     self.pong(&mut course).await?;
@@ -190,7 +138,7 @@ impl<'a> Stream<'a> {
             let text = format!("this control speaks protocol {PROTOCOL}, not {}", hello.protocol);
             return Err(Status::failed_precondition(text));
         }
-        let knows = Features(hello.features);
+        let (knows, explains) = (Features(hello.features), hello.explains);
         let hello = parsed(hello);
         if !is_name(&hello.edge) {
             return Err(Status::invalid_argument(
@@ -285,6 +233,9 @@ impl<'a> Stream<'a> {
             _place: place,
             knows,
             asked: Vec::new(),
+            explaining: VecDeque::new(),
+            asks: explains.then(|| self.feeder.asks.enter(&hello.edge, id)),
+            asked_ever: 0,
             turn: None,
             share,
             who: (hello.edge, hello.incarnation),
@@ -362,14 +313,26 @@ impl<'a> Stream<'a> {
                 if let Some(traces) = &self.feeder.metrics.traces {
                     traces.kept_by_edge(ping.kept_traces.iter().map(|id| &id[..]));
                 }
+                self.feeder.reports.heard(edge, *process, &ping.report);
                 course.asked.push((ping.id, None));
                 if course.asked.len() > PINGS {
                     course.asked.remove(0);
                 }
                 self.pong(course).await
             }
+            Some(follow_request::Message::Explained(told)) => {
+                course.explained(told);
+                Ok(())
+            }
             Some(follow_request::Message::Leave(_)) | None => Ok(()), // heard before, or of a newer edge
         }
+    }
+
+    /// Passes a question on to the edge; `None`: nobody can ask any more, which does not happen while the place is held.
+    async fn ask(&mut self, course: &mut AdmittedStream, ask: Option<Ask>) -> Result<(), Status> {
+        let Some(Ask { explain, answer }) = ask else { return Ok(()) };
+        let id = course.explains(answer);
+        self.send(follow_response::Message::Explain(v1::Explain { id, ..explain })).await
     }
 
     /// Answers the latest ping that can be, once the edge is known on disk (R10).
@@ -536,6 +499,11 @@ fn replaced() -> Status {
 
 fn stall() -> Status {
     Status::resource_exhausted("the edge takes nothing any more")
+}
+
+/// The next question, of an edge that takes some.
+fn asked(asks: &mut Option<AskPlace>) -> Option<impl Future<Output = Option<Ask>>> {
+    asks.as_mut().map(|place| place.inbox.recv())
 }
 
 /// Waits for what may not be there.

@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 
 const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/transport/rest/golden.txt");
 
-const ANSWERS: [&str; 24] = [
+const ANSWERS: [&str; 25] = [
     "Link",
     "Propagation",
     "ListLinksResponse",
@@ -36,6 +36,7 @@ const ANSWERS: [&str; 24] = [
     "WatchClicksResponse",
     "ClickEvent",
     "DeleteClicksResponse",
+    "ReclassifyClicksResponse",
     "ListUnknownCodesResponse",
 ];
 

@@ -92,6 +92,7 @@ const FIELDS: &[(&str, NameKind)] = &[
     ("referrers", NameKind::Nothing),
     ("languages", NameKind::Nothing),
     ("ExportClicksRequest.after", NameKind::Place),
+    ("ReclassifyClicksRequest.after", NameKind::Place),
 ];
 
 /// One text field of a request: the way there, and its name.
@@ -229,6 +230,7 @@ pub fn base(call: &str) -> Base {
             let code = "own".to_owned();
             one(v1::DeleteClicksRequest { parent, code, before: None }.encode_to_vec())
         }
+        "Clicks/ReclassifyClicks" => one(v1::ReclassifyClicksRequest::default().encode_to_vec()),
         "Clicks/ListUnknownCodes" => {
             one(v1::ListUnknownCodesRequest { parent, ..Default::default() }.encode_to_vec())
         }

@@ -30,6 +30,7 @@ const OWN: &[Fault] = &[
     Fault::KeyNotFound(String::new()),
     Fault::EdgeNotFound(String::new()),
     Fault::EdgeConnected(String::new()),
+    Fault::EdgeUnreachable { edge: String::new(), why: "" },
     Fault::Exists(String::new()),
     Fault::CodeDeleted { name: String::new(), until: 0 },
     Fault::ExternalIdTaken { id: String::new(), name: String::new() },

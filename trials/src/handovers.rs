@@ -1,0 +1,340 @@
+//! `linkr-trials handovers`: one process of an edge goes on in the place of another, again and again under load, and nobody tries
+//! anything again.
+
+use crate::attacks::Driver;
+use crate::fleet::{EDGE_CORE, Fleet, OTHER_CORE, pinned};
+use crate::http::get;
+use crate::load::{LoadProcess, begin};
+use crate::process::linkr;
+use crate::redis::links;
+use clap::Args;
+use serde_json::Value;
+use services::{Certificates, Process};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// p99.9 of kept connections meanwhile, in their own when nothing else happens.
+const P999: f64 = 1.5;
+/// From its start until a newcomer has taken over.
+const READY: Duration = Duration::from_secs(3);
+/// For a process to end that has handed over, and for the last clicks to be counted.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// Behind an end, before the next newcomer comes: an edge that is busy with its start is no quiet one.
+const PAUSE: Duration = Duration::from_millis(200);
+/// What is left of a round when no further hand-over begins.
+const TAIL: Duration = Duration::from_secs(5);
+/// Longer than any kept connection of the load is silent.
+const DRAIN: &str = "2s";
+/// Every kind that is counted.
+const CLICKS: &str = "/v1/clicks?kinds=human,repeat,bot,preview,prefetch,head,ignored,off";
+
+/// One kind of visitors.
+struct Kind {
+    name: &'static str,
+    /// Of all requests.
+    part: f64,
+    tls: bool,
+    words: &'static [&'static str],
+}
+
+const KINDS: [Kind; 5] = [
+    Kind { name: "kept", part: 0.9, tls: false, words: &["--connections", "32"] },
+    Kind { name: "new", part: 0.05, tls: false, words: &["--connections", "16", "--new-connections"] },
+    Kind { name: "TLS kept", part: 0.04, tls: true, words: &["--connections", "8"] },
+    Kind {
+        name: "TLS resumed",
+        part: 0.0075,
+        tls: true,
+        words: &["--connections", "8", "--new-connections", "--resume"],
+    },
+    Kind {
+        name: "TLS in full",
+        part: 0.0025,
+        tls: true,
+        words: &["--connections", "8", "--new-connections"],
+    },
+];
+
+/// The flags.
+#[derive(Args)]
+pub struct HandOvers {
+    /// How many hand-overs there are in all; the newcomers take turns on the drivers
+    #[arg(long, default_value_t = 100, value_name = "N")]
+    count: usize,
+    /// How many links the edge has
+    #[arg(long, default_value_t = 1_000_000, value_name = "N")]
+    links: usize,
+    /// Requests a second: 90 % on kept connections, 5 % on new ones, 5 % over TLS, a tenth of each for codes that no link has
+    #[arg(long, default_value_t = 20_000.0, value_name = "PER_SECOND")]
+    rate: f64,
+    /// How long a round takes; the first one is quiet
+    #[arg(long, default_value_t = 30, value_name = "SECONDS")]
+    round: u64,
+    /// The linkr of the version before, in whose place the new one goes, and the other way round, in turn [default: none]
+    #[arg(long, env = "LINKR_BEFORE", value_name = "FILE")]
+    before: Option<PathBuf>,
+    /// Judge answers and clicks only: for a machine that is busy with other things
+    #[arg(long)]
+    untimed: bool,
+}
+
+/// The processes of one edge, one behind the other.
+struct Succession {
+    dir: PathBuf,
+    control: String,
+    words: Vec<String>,
+    binaries: Vec<PathBuf>,
+    /// How many there have been.
+    processes: usize,
+    current: Process,
+}
+
+/// Where the edge answers.
+struct Place {
+    listen: String,
+    tls: String,
+    admin: String,
+}
+
+/// What a round came to, by kind of visitors.
+struct Round {
+    reports: Vec<Value>,
+}
+
+/// Of all rounds.
+#[derive(Default)]
+struct Outcome {
+    requests: u64,
+    wrong: u64,
+    redirects: u64,
+    hand_overs: usize,
+    /// How long each newcomer took.
+    ready: Vec<Duration>,
+    /// Of each kind, p99.9 of each round in µs; the first is the quiet one.
+    p999: Vec<Vec<f64>>,
+}
+
+impl Succession {
+    fn start(fleet: &Fleet, binaries: Vec<PathBuf>, tls: &[String]) -> Result<Self, String> {
+        let mut words =
+            ["--workers", "1", "--name", "edge", "--drain-timeout", DRAIN].map(str::to_owned).to_vec();
+        words.extend(["--snapshot".to_owned(), fleet.path().join("edge.snapshot").to_string_lossy().into()]);
+        words.extend_from_slice(tls);
+        let (dir, control) = (fleet.path().to_owned(), format!("http://{}", fleet.api));
+        let any = || "127.0.0.1:0".to_owned();
+        let place = Place { listen: any(), tls: any(), admin: any() };
+        let current = Self::process(&dir, &control, &words, &binaries[0], &place, (0, binaries.len()))?;
+        Ok(Self { dir, control, words, binaries, processes: 1, current })
+    }
+
+    fn process(
+        dir: &Path,
+        control: &str,
+        words: &[String],
+        binary: &Path,
+        place: &Place,
+        (number, versions): (usize, usize),
+    ) -> Result<Process, String> {
+        // Each version on each.
+        let driver = [Driver::Uring, Driver::Epoll][number / versions % 2];
+        let under: Vec<String> = Driver::words(Some(driver)).collect();
+        let mut all = vec!["edge", "--upgrade", "--control", control];
+        all.extend(["--listen", &place.listen, "--listen-tls", &place.tls, "--admin", &place.admin]);
+        all.extend(words.iter().map(String::as_str));
+        let command = pinned(EDGE_CORE, &under, binary, dir, &all);
+        let log = dir.join(format!("edge-{number}.log"));
+        Process::hear(&command, &log, &["edge", "tls", "admin"]).map_err(|fault| fault.to_string())
+    }
+
+    fn address(&self, word: &str) -> Result<SocketAddr, String> {
+        self.current.address(word).map_err(|fault| fault.to_string())
+    }
+
+    fn place(&self) -> Result<Place, String> {
+        let text = |word| self.address(word).map(|address| address.to_string());
+        Ok(Place { listen: text("edge")?, tls: text("tls")?, admin: text("admin")? })
+    }
+
+    /// Another process takes over, and the one before ends: how long the newcomer took.
+    fn hand_over(&mut self) -> Result<Duration, String> {
+        let place = self.place()?;
+        let (number, versions) = (self.processes, self.binaries.len());
+        let binary = &self.binaries[number % versions];
+        let began = Instant::now();
+        let heir = Self::process(&self.dir, &self.control, &self.words, binary, &place, (number, versions))?;
+        let took = began.elapsed();
+        self.processes += 1;
+        let mut old = std::mem::replace(&mut self.current, heir);
+        let began = Instant::now();
+        while !old.ended().map_err(|fault| format!("{fault}: {}", old.told()))? {
+            if began.elapsed() > PATIENCE {
+                return Err(format!("the process that handed over does not end: {}", old.told()));
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        Ok(took)
+    }
+}
+
+impl HandOvers {
+    /// `true`: within the limits.
+    ///
+    /// # Errors
+    /// The trial itself failed.
+    pub async fn run(self) -> Result<bool, String> {
+        let Some(fleet) = Fleet::start(false)? else { return Ok(true) };
+        let certificates = Certificates::new().map_err(|fault| fault.to_string())?;
+        let file = |name: &str| certificates.file(name).to_string_lossy().into_owned();
+        let tls = ["--tls-cert".to_owned(), file("cert.pem"), "--tls-key".to_owned(), file("key.pem")];
+        let file = links(&fleet, 0..self.links)?;
+        fleet.import(&file)?;
+        let own = linkr()?;
+        let binaries = match &self.before {
+            Some(before) if !before.is_file() => return Err(format!("there is no {}", before.display())),
+            Some(before) => vec![before.clone(), own],
+            None => {
+                println!(
+                    "SKIPPED: hand-overs from and to the version before: --before or LINKR_BEFORE names none"
+                );
+                vec![own]
+            }
+        };
+        let mut edge = Succession::start(&fleet, binaries, &tls)?;
+        let ready = async || {
+            let admin = edge.address("admin")?;
+            let began = Instant::now();
+            while !get(admin, "/readyz").await.is_some_and(|answer| answer.starts_with("HTTP/1.1 200")) {
+                if began.elapsed() > PATIENCE * 2 {
+                    return Err("the first process does not get ready".to_owned());
+                }
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            Ok(())
+        };
+        ready().await?;
+        println!(
+            "{} links, {} requests a second; p99.9 in µs from when each was due; generator and control on core {OTHER_CORE}, the \
+             processes of the edge on core {EDGE_CORE}",
+            self.links, self.rate
+        );
+        let mut outcome = Outcome::default();
+        outcome.add(&self.round(&fleet, &file, &mut edge, 0, &mut Vec::new())?);
+        while outcome.hand_overs < self.count {
+            let mut took = Vec::new();
+            let left = self.count - outcome.hand_overs;
+            let round = self.round(&fleet, &file, &mut edge, left, &mut took)?;
+            outcome.hand_overs += took.len();
+            outcome.ready.append(&mut took);
+            outcome.add(&round);
+            println!("{} of {} hand-overs", outcome.hand_overs, self.count);
+        }
+        let counted = self.counted(&fleet, outcome.redirects).await?;
+        Ok(self.judge(&outcome, counted))
+    }
+
+    /// Visitors for as long as a round takes, and hand-overs, `most` at most.
+    fn round(
+        &self,
+        fleet: &Fleet,
+        file: &Path,
+        edge: &mut Succession,
+        most: usize,
+        took: &mut Vec<Duration>,
+    ) -> Result<Round, String> {
+        let began = Instant::now();
+        let loads: Vec<LoadProcess> =
+            KINDS.iter().map(|kind| self.load(kind, fleet, file, edge)).collect::<Result<_, _>>()?;
+        let round = Duration::from_secs(self.round);
+        // The generators read their file first, and connect.
+        std::thread::sleep(Duration::from_secs(2));
+        while took.len() < most && began.elapsed() + TAIL < round {
+            took.push(edge.hand_over()?);
+            std::thread::sleep(PAUSE);
+        }
+        let reports = loads.into_iter().map(LoadProcess::end).collect::<Result<_, _>>()?;
+        Ok(Round { reports })
+    }
+
+    fn load(
+        &self,
+        kind: &Kind,
+        fleet: &Fleet,
+        file: &Path,
+        edge: &Succession,
+    ) -> Result<LoadProcess, String> {
+        let url = match kind.tls {
+            true => format!("https://{}", edge.address("tls")?),
+            false => format!("http://{}", edge.address("edge")?),
+        };
+        let (rate, time) = (format!("{}", self.rate * kind.part), self.round.to_string());
+        let file = file.to_string_lossy();
+        let mut words =
+            vec!["--rate", &rate, "--time", &time, "--unknown", "0.1", "--links", &file, "--trust-any"];
+        words.extend(["--core", OTHER_CORE]);
+        words.extend(kind.words);
+        begin(&url, &words, fleet.path(), &kind.name.replace(' ', "-"))
+    }
+
+    /// What control has counted, when it is as many, or no more come.
+    async fn counted(&self, fleet: &Fleet, wanted: u64) -> Result<u64, String> {
+        let began = Instant::now();
+        loop {
+            let said = get(fleet.api, CLICKS).await.ok_or("control does not say its clicks")?;
+            let body = said.split_once("\r\n\r\n").map_or("", |(_, body)| body);
+            let said: Value = serde_json::from_str(body).map_err(|fault| format!("{fault}: {body}"))?;
+            let total =
+                said["total"].as_str().and_then(|total| total.parse().ok()).or(said["total"].as_u64());
+            let total = total.unwrap_or(0);
+            if total >= wanted || began.elapsed() > PATIENCE {
+                return Ok(total);
+            }
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    }
+
+    fn judge(&self, outcome: &Outcome, counted: u64) -> bool {
+        let Outcome { requests, wrong, redirects, hand_overs, .. } = outcome;
+        let (mut good, slowest) = (true, outcome.ready.iter().max().copied().unwrap_or_default());
+        let mut limit = |what: String, holds: bool| {
+            println!("{what}{}", if holds { "" } else { "   BEYOND THE LIMIT" });
+            good &= holds;
+        };
+        limit(format!("{hand_overs} hand-overs: {wrong} of {requests} failed or wrong"), *wrong == 0);
+        limit(format!("{redirects} redirects, {counted} clicks counted"), *redirects == counted);
+        let timed = |holds: bool| holds || self.untimed;
+        limit(
+            format!("the slowest newcomer was ready after {slowest:.2?} (limit {READY:?})"),
+            timed(slowest <= READY),
+        );
+        for (kind, rounds) in KINDS.iter().zip(&outcome.p999) {
+            let (quiet, then) = (rounds[0], services::stats::median(&rounds[1..]));
+            let ratio = then / quiet;
+            let is_judged = kind.name == "kept";
+            let what = format!("{:12} p99.9 {quiet:9.0} quiet, {then:9.0} then: {ratio:.2}", kind.name);
+            limit(what, timed(!is_judged || ratio <= P999));
+        }
+        good
+    }
+}
+
+impl Outcome {
+    fn add(&mut self, round: &Round) {
+        self.p999.resize(KINDS.len(), Vec::new());
+        for ((report, kind), p999) in round.reports.iter().zip(&KINDS).zip(&mut self.p999) {
+            let warm = &report["warm"];
+            let [requests, right, redirects] = [&warm["requests"], &warm["right"], &warm["statuses"]["3xx"]]
+                .map(|count| count.as_u64().unwrap_or(0));
+            self.requests += requests;
+            self.wrong += requests - right.min(requests);
+            self.redirects += redirects;
+            p999.push(warm["corrected"]["p999"].as_f64().unwrap_or(f64::NAN));
+            if requests != right {
+                println!("{}: {}", kind.name, warm["fates"]);
+            }
+            if let Some(why) = report["void"].as_str() {
+                println!("{}: nothing may be concluded from its latencies: {why}", kind.name);
+            }
+        }
+    }
+}
