@@ -20,7 +20,7 @@
   each("[data-zone-note]", (note) => { note.textContent = `Times are in your zone (${zone}).`; });
   each("[data-own-zone] input", (field) => { field.value = zone; });
   // Days are those of the visitor, where nobody has said whose.
-  each("a[href^='/ui/clicks']", (link) => {
+  each("a[href^='/ui/clicks']:not([href*='/export'])", (link) => {
     const way = new URL(link.href);
     if (way.searchParams.has("zone")) return;
     way.searchParams.set("zone", zone);

@@ -193,7 +193,11 @@ impl Overview {
 fn change(now: u64, before: u64) -> String {
     match before {
         0 => String::new(),
-        before => format!(" ({:+.0} %)", (now as f64 / before as f64 - 1.0) * 100.0),
+        before => match ((now as f64 / before as f64 - 1.0) * 100.0).round() {
+            // Neither more nor less, and no "-0".
+            0.0 => " (±0 %)".to_owned(),
+            percent => format!(" ({percent:+} %)"),
+        },
     }
 }
 
@@ -418,8 +422,8 @@ mod tests {
         );
         assert_eq!(told["complete_until"], "2026-01-02T00:00:00Z");
         assert_eq!(
-            (change(3, 2), change(1, 2), change(1, 0)),
-            (" (+50 %)".into(), " (-50 %)".into(), String::new())
+            (change(3, 2), change(1, 2), change(999, 1_000), change(1, 0)),
+            (" (+50 %)".into(), " (-50 %)".into(), " (±0 %)".into(), String::new())
         );
     }
 

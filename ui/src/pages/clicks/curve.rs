@@ -12,7 +12,7 @@ const HEIGHT: f64 = 200.0;
 /// Bars up to this number have a gap between them.
 const GAPS: usize = 120;
 /// Rows of a table that stands open.
-const OPEN: usize = 31;
+const OPEN: usize = 14;
 
 /// One span of time.
 #[derive(Debug, PartialEq, Eq)]
@@ -126,7 +126,7 @@ fn table(period: &Period, bars: &[Bar], before: bool) -> Markup {
     html! {
         details open[bars.len() <= OPEN] {
             summary { "The numbers by " (period.step.word) }
-            table class="plain numbers" data-sort="" {
+            table class="numbers" data-sort="" {
                 caption class="hidden" { "Clicks by " (period.step.word) }
                 thead {
                     tr {

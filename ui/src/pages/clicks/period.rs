@@ -70,6 +70,8 @@ pub struct Period {
     pub zone: String,
     /// The time that is counted.
     pub now: Range,
+    /// Whether it ends now, and not at a time that was typed.
+    pub ends_now: bool,
     /// As much time before it.
     pub before: Range,
     /// How long the spans of the curve are.
@@ -108,6 +110,7 @@ impl Period {
         let earlier = |end: &ZonedDateTime| end.checked_sub(bounds.length).map(|end| shown(&end));
         Ok(Self {
             name: bounds.name,
+            ends_now: query.get(TO.name).is_empty(),
             zone: zone.iana_name().unwrap_or("UTC").to_owned(),
             now: Range { from: shown(&bounds.from), until: shown(&bounds.until) },
             before: Range {

@@ -138,13 +138,11 @@ impl<'a> Question<'a> {
     /// Single clicks, in a form.
     pub fn single(&self, form: &'static str) -> Call {
         let (Range { from, until }, kinds) = (&self.period.now, self.kinds());
+        // Up to the second in which it is asked some are left out: without an end it is the moment itself.
+        let until = if self.period.ends_now { "" } else { until.as_str() };
         let kinds = if kinds.is_empty() { "human" } else { &kinds };
-        let parameters = [
-            ("code", self.code),
-            ("start_time", from.as_str()),
-            ("end_time", until.as_str()),
-            ("kinds", kinds),
-        ];
+        let parameters =
+            [("code", self.code), ("start_time", from.as_str()), ("end_time", until), ("kinds", kinds)];
         Call::get(&domain_path(self.domain, "/clicks:export"), &parameters).accepting(form)
     }
 
