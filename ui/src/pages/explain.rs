@@ -90,7 +90,7 @@ fn explanation(told: &Value) -> Markup {
 /// Where the answer comes from, as people call it.
 fn tier(told: &Value) -> String {
     let own = text(told, "tier");
-    let word = TIERS.iter().find(|(tier, _)| *tier == own).map_or(own, |(_, word)| word);
+    let word = TIERS.iter().find(|(tier, _)| *tier == own).map_or(own, |(_, word)| *word);
     word.to_owned()
 }
 
