@@ -71,6 +71,9 @@ impl Service {
         caller: &Caller,
         request: &v1::ExplainLinkRequest,
     ) -> Result<v1::Explanation, Fault> {
+        if request.edge.is_empty() {
+            return Err(Fault::invalid("edge", "is missing: name the edge that is to be asked"));
+        }
         let key = self.key(caller, &request.name).await?;
         let domain = self.reach.name(key.domain());
         let host = if domain == "-" { String::new() } else { domain };

@@ -360,6 +360,7 @@ impl Repository for MoodyStore {
     }
 
     fn histories(&self) -> Result<Vec<History>, StoreFault> {
+        self.check()?;
         self.inner.histories()
     }
 

@@ -1,5 +1,6 @@
 //! What one edge would answer for a link now, and why: the edge itself is asked.
 
+use super::fleet::TIERS;
 use crate::answer::Answer;
 use crate::api::{Call, Refusal, link_path};
 use crate::form::href;
@@ -78,12 +79,19 @@ fn explanation(told: &Value) -> Markup {
             pre class="lines" { (text(told, "response").replace("\r\n", "\n").trim_end()) }
             dl class="facts" {
                 @for (name, word) in SAID {
-                    @let value = said(&told[name]);
+                    @let value = if name == "tier" { tier(told) } else { said(&told[name]) };
                     @if !value.is_empty() { div { dt { (word) } dd { (value) } } }
                 }
             }
         }
     }
+}
+
+/// Where the answer comes from, as people call it.
+fn tier(told: &Value) -> String {
+    let own = text(told, "tier");
+    let word = TIERS.iter().find(|(tier, _)| *tier == own).map_or(own, |(_, word)| *word);
+    word.to_owned()
 }
 
 fn said(value: &Value) -> String {

@@ -15,7 +15,7 @@ const HISTORIES: usize = 5;
 /// Slow answers of all edges that are shown.
 const SLOW: usize = 20;
 /// Where answers come from, and what people call it.
-const TIERS: [(&str, &str); 4] =
+pub const TIERS: [(&str, &str); 4] =
     [("hot", "memory"), ("redis", "Redis"), ("origin", "control"), ("stale", "memory, perhaps old")];
 
 /// `GET /ui/fleet`.
@@ -157,10 +157,8 @@ fn or_none(shown: Option<String>) -> Markup {
 fn rate(edge: &Value) -> Option<f64> {
     let report = &edge["report"];
     let seconds = report["recent_seconds"].as_u64().filter(|seconds| *seconds > 0)?;
-    Some(
-        elements(report, "recent").iter().map(|some| count(some, "count") as f64).sum::<f64>()
-            / seconds as f64,
-    )
+    let all: u128 = elements(report, "recent").iter().map(|some| u128::from(count(some, "count"))).sum();
+    Some(all as f64 / seconds as f64)
 }
 
 fn shown_rate(rate: f64) -> String {
@@ -363,6 +361,8 @@ mod tests {
         assert_eq!(shown, "75 % memory<br>25 % memory, perhaps old");
         assert_eq!((rate(&json!({})), tiers(&json!({})).into_string()), (None, "–".to_owned()));
         assert_eq!([99.94, 12_345.6].map(shown_rate), ["99.9", "12,345"]);
+        let idle = json!({ "report": { "recent_seconds": 60, "recent": [] } });
+        assert_eq!(rate(&idle).map(shown_rate).as_deref(), Some("0.0"));
     }
 
     #[test]

@@ -78,6 +78,7 @@ const FIELDS: &[(&str, NameKind)] = &[
     ("filter", NameKind::Nothing),
     ("order_by", NameKind::Nothing),
     ("ForgetEdgeRequest.edge", NameKind::Nothing),
+    ("ExplainLinkRequest.edge", NameKind::Nothing),
     ("AppliedBy.edge", NameKind::Nothing),
     ("Blind.edge", NameKind::Nothing),
     ("AppendRequest.edge", NameKind::Nothing),
@@ -164,6 +165,7 @@ pub fn base(call: &str) -> Base {
             let (tag, new_tag) = ("t".to_owned(), "u".to_owned());
             one(v1::RenameTagRequest { parent, tag, new_tag, merge: false }.encode_to_vec())
         }
+        "Edges/ExplainLink" => one(v1::ExplainLinkRequest { name, edge: "e".into() }.encode_to_vec()),
         "Links/GetLinkQrCode" => one(v1::GetLinkQrCodeRequest { name }.encode_to_vec()),
         "Links/CheckCode" => one(v1::CheckCodeRequest { name }.encode_to_vec()),
         "Links/UndeleteLink" => one(v1::UndeleteLinkRequest { name, ..Default::default() }.encode_to_vec()),
