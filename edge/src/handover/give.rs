@@ -161,7 +161,7 @@ impl Estate {
         }
         step("old-ready");
         if let Some(own) = &self.companion {
-            Self::change_companions(way, &*own.companion)?;
+            self.change_companions(way, &*own.companion)?;
         }
         if let Some(gatherer) = self.take_gatherer() {
             gatherer.stop(Duration::ZERO);
@@ -183,8 +183,11 @@ impl Estate {
     }
 
     /// From here on the heir's companion serves.
-    fn change_companions(way: &mut Channel, companion: &dyn Companion) -> Result<(), String> {
+    fn change_companions(&self, way: &mut Channel, companion: &dyn Companion) -> Result<(), String> {
         companion.close()?;
+        if self.is_stopping() {
+            return Err("this process is being stopped".to_owned()); // callers were waited for meanwhile
+        }
         step("old-closed");
         let gone = |fault: io::Error| format!("the newcomer: {}", in_words(&fault));
         way.allow(OPENS);
