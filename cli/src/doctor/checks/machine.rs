@@ -166,7 +166,10 @@ fn budget(facts: &Facts) -> Vec<Finding> {
 }
 
 fn handover(facts: &Facts) -> Vec<Finding> {
-    let Some(front) = facts.settings.front.as_ref().filter(|front| front.snapshot) else { return Vec::new() };
+    let Some(front) = facts.settings.front.as_ref().filter(|front| front.snapshot || front.with_control)
+    else {
+        return Vec::new();
+    };
     let Some(set) = facts.running.as_ref().and_then(|running| running.value("linkr_hot_set_bytes")) else {
         return Vec::new();
     };
