@@ -462,7 +462,7 @@ fn a_kill_in_the_middle_leaves_each_click_counted_once_and_the_rest_is_done_behi
         let store = folder.sqlite();
         let mut edges = [Edge::new("eu-1", 9), Edge::new("eu-1", 9)];
         for row in 0..KILLED_ROWS {
-            let day = |days| (row % days).cast_signed();
+            let day = |days: u64| (row % days).cast_signed();
             let clicks = [varied(5, day(3), 40), varied(6 + row, day(6), 30)].concat();
             send(&mut edges[1], reference.clicks(), CLASSIFIER, clicks.iter().map(new).collect(), now);
             send(&mut edges[0], store.clicks(), OLD, clicks, now);
