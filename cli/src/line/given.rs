@@ -24,8 +24,10 @@ pub fn check(command: &Command, matches: &ArgMatches) -> Result<(), CommandFault
     loop {
         for id in matches.ids() {
             let arg = command.get_arguments().find(|arg| arg.get_id() == id);
-            let is_given = matches.value_source(id.as_str()) == Some(ValueSource::CommandLine);
-            let Some(arg) = arg.filter(|_| is_given) else { continue };
+            // One that is global below this command is listed here, too, and is none of it.
+            let is_given =
+                |arg: &&Arg| matches.value_source(arg.get_id().as_str()) == Some(ValueSource::CommandLine);
+            let Some(arg) = arg.filter(is_given) else { continue };
             for value in matches.get_raw(id.as_str()).into_iter().flatten() {
                 one(command, arg, &value.to_string_lossy())?;
             }

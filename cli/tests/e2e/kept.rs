@@ -23,8 +23,15 @@ const QUESTIONS: [(&str, &[&str]); 8] = [
     ("clicks.json", &["clicks", "--by", "link", "--kind", "all", "--last", "3650d", "-o", "json"]),
 ];
 /// Names of fields that are of the moment of the answer, or of the start of control.
-const OF_THE_MOMENT: [&str; 6] =
-    ["revision", "complete_until", "until", "from", "last_use_time", "next_page_token"];
+const OF_THE_MOMENT: [&str; 7] = [
+    "revision",
+    "complete_until",
+    "start_time",
+    "end_time",
+    "kept_seconds",
+    "last_use_time",
+    "next_page_token",
+];
 /// Clicks on the link `plain`.
 const CLICKS: usize = 7;
 
@@ -57,7 +64,7 @@ impl Halves {
         let control = Linkr::start(control, dir, &["api", "admin"]);
         let mut mint = command(LINKR, dir.path());
         mint.args([
-            "control", "--store", url, "mint-key", "--name", "an edge", "--scopes", "feed", "--edge", "one",
+            "control", "--store", url, "mint-key", "--name", "edges", "--scopes", "feed", "--edge", "one",
         ]);
         dir.write("edge.key", mint.output().unwrap().stdout);
         let api = format!("http://{}", control.api());
@@ -124,7 +131,7 @@ fn fill(control: &Linkr, edge: &Linkr, dir: &Dir, key: &str) {
     make("link delete gone");
     make("target block evil.example");
     make("keys create reader --scopes links:read --domains go.example");
-    until("the link", || (edge.get("/plain").status == 302).then_some(()));
+    until("all of it", || (edge.get("/gone").status == 410).then_some(())); // which is no click
     for _ in 0..CLICKS {
         let agent =
             [("User-Agent", "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0")];

@@ -117,7 +117,7 @@ impl<'a> Halves<'a> {
     fn highest(&self) -> String {
         let told: serde_json::Value =
             serde_json::from_str(&self.terminal.ok("linkr feed status -o json")).unwrap();
-        told["log"]["epoch"]["counter"].to_string()
+        told["log"]["epoch"].as_str().unwrap().split('-').next().unwrap().to_owned()
     }
 }
 

@@ -28,18 +28,18 @@ fn the_tutorial_works_word_by_word() {
     let [create, update, past, undo] = link.as_slice() else { panic!("{link:?}") };
     let said = types(create);
     assert!(
-        said.contains("HTTP/1.1 302 Found") && said.contains("location: https://example.com/spring"),
+        said.contains("HTTP/1.1 302 Found") && said.contains("Location: https://example.com/spring"),
         "{said}"
     );
     let said = types(update);
-    assert!(said.contains("location: https://example.com/summer"), "{said}");
+    assert!(said.contains("Location: https://example.com/summer"), "{said}");
     let said = types(past);
     assert!(said.contains("https://example.com/spring") && said.contains("campaign"), "{said}");
     assert!(types(undo).contains("HTTP/1.1 410 Gone"));
     assert_eq!(linkr.get("/spring").location(), "https://example.com/summer");
     assert!(types(&page.block("Why it answers as it does")).contains("302"));
     let said = types(&page.block("A domain"));
-    for leads in ["location: https://example.com/jobs", "location: https://example.com/search"] {
+    for leads in ["Location: https://example.com/jobs", "Location: https://example.com/search"] {
         assert!(said.contains(leads), "{said}");
     }
     let said = types(&page.block("Many at once"));
@@ -70,7 +70,7 @@ fn the_readme_begins_with_two_commands_that_work() {
     assert_eq!(start.trim(), "make run", "which is cargo run --release, and that is linkr up");
     let linkr = terminal.start("linkr up", &READY);
     let said = typed(&terminal, &linkr, &first.replace("target/release/linkr", "linkr"));
-    assert!(said.contains("location: https://example.com"), "{said}");
+    assert!(said.contains("Location: https://example.com"), "{said}");
     let keys = page.blocks("Keys");
     assert!(terminal.ok(&keys[0]).contains("https://example.com"), "{}", keys[0]);
 }
