@@ -178,7 +178,7 @@ fn runs_as_its_unit_says(
     let (unit, dir) = (Unit::of(half), Dir::new());
     let (uid, gid) = owner(unit.one("User"));
     // Where the build lies may be closed to others.
-    let program = dir.file("linkr");
+    let program = dir.file("program");
     fs::copy(LINKR, &program).unwrap();
     let mut told = Told::at(&dir.file("notify"));
     let state = dir.path().join(unit.one("StateDirectory"));
@@ -468,7 +468,7 @@ fn a_reload_puts_another_process_in_the_place_of_the_main_one() {
     let up = Linkr::up(&dir);
     up.ok(&dir, &["link", "create", "https://example.com/", "--code", "x"]);
     let own = Dir::new();
-    fs::create_dir_all(own.path().join("linkr-edge")).unwrap();
+    fs::create_dir_all(own.path().join("linkr/edge")).unwrap();
     let mut told = Told::at(&own.file("notify"));
     let unit = Unit::of("edge");
     let mut start = unit.started(&own, LINKR);
