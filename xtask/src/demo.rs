@@ -20,6 +20,8 @@ const PACE: u64 = 60;
 const PATIENCE: Duration = Duration::from_secs(20);
 /// So long everything is as always, for the picture.
 const CALM: Duration = Duration::from_secs(7);
+/// So long the fault lasts once its alert has fired, to be seen in the picture.
+const FAULT: Duration = Duration::from_secs(4);
 /// What the picture shows.
 const GRAPHS: [&str; 3] = [
     "sum by (outcome, tier) (rate(linkr_edge_requests_total[5s])) > 0",
@@ -91,6 +93,7 @@ pub fn run(programs: &Path, out: &Path) -> Result<(), String> {
     story.tell("a fault: control hangs");
     until(alert, || fires(prometheus, alert))?;
     story.tell(&format!("the alert: {alert} fires ({}). The edge redirects on, from memory", runbook(alert)));
+    std::thread::sleep(FAULT);
     control.signal("CONT").map_err(said)?;
     until("the end of the alert", || !fires(prometheus, alert))?;
     story.tell("control is back, and the alert has ended");
@@ -115,9 +118,10 @@ pub fn run(programs: &Path, out: &Path) -> Result<(), String> {
     });
     picture(
         &format!("http://{prometheus}/graph?{}", graphs.collect::<String>()),
+        "1200,2150",
         &out.join("prometheus.png"),
     )?;
-    picture(&format!("{api}/ui"), &out.join("page.png"))?;
+    picture(&format!("{api}/ui/clicks"), "1200,1200", &out.join("page.png"))?;
     story.tell(&format!("pictures and the report of the load: {}", out.display()));
     Ok(())
 }
@@ -196,16 +200,16 @@ fn escaped(text: &str) -> String {
 }
 
 /// What a page looks like in a browser.
-fn picture(url: &str, file: &Path) -> Result<(), String> {
+fn picture(url: &str, size: &str, file: &Path) -> Result<(), String> {
     let mut browser = command(program("chromium", &[]).map_err(|fault| fault.to_string())?, Path::new("/"));
     browser.args([
         "--headless",
         "--no-sandbox",
         "--disable-gpu",
         "--hide-scrollbars",
-        "--window-size=1200,1500",
+        "--virtual-time-budget=4000",
     ]);
-    browser.args(["--virtual-time-budget=4000".to_owned(), format!("--screenshot={}", file.display())]);
+    browser.args([format!("--window-size={size}"), format!("--screenshot={}", file.display())]);
     let done = browser.arg(url).output().map_err(|fault| fault.to_string())?;
     if file.exists() { Ok(()) } else { Err(String::from_utf8_lossy(&done.stderr).into_owned()) }
 }
