@@ -30,6 +30,15 @@ pub fn plain(text: &str) -> String {
     shown
 }
 
+/// How long something took, of microseconds.
+pub fn took(us: u64) -> String {
+    match us {
+        0..1_000 => format!("{us} us"),
+        1_000..1_000_000 => format!("{}.{} ms", us / 1_000, us % 1_000 / 100),
+        _ => format!("{}.{} s", us / 1_000_000, us % 1_000_000 / 100_000),
+    }
+}
+
 /// Writes one line to stdout.
 pub fn line(text: &str) -> Result<(), CommandFault> {
     write(format!("{text}\n").as_bytes())
@@ -132,6 +141,15 @@ mod tests {
             ("\u{e0041}\u{ad}\u{180e}\u{3164}", "\\u{e0041}\\u{ad}\\u{180e}\\u{3164}"),
         ] {
             assert_eq!(plain(text), shown);
+        }
+    }
+
+    #[test]
+    fn durations_as_people_read_them() {
+        for (us, shown) in
+            [(0, "0 us"), (999, "999 us"), (1_250, "1.2 ms"), (999_999, "999.9 ms"), (12_345_678, "12.3 s")]
+        {
+            assert_eq!(took(us), shown);
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::args::{Output, Tail};
 use crate::fault::CommandFault;
+use crate::out::took;
 use crate::{admin, out};
 use exposition::escaped;
 use serde_json::Value;
@@ -174,19 +175,6 @@ fn after(event: &Value) -> String {
     format!("{}{}", if us < 0 { "-" } else { "+" }, took(us.unsigned_abs()))
 }
 
-/// The same of nanoseconds.
-pub fn took_ns(ns: u64) -> String {
-    took(ns / 1_000)
-}
-
-fn took(us: u64) -> String {
-    match us {
-        0..1_000 => format!("{us} us"),
-        1_000..1_000_000 => format!("{}.{} ms", us / 1_000, us % 1_000 / 100),
-        _ => format!("{}.{} s", us / 1_000_000, us % 1_000_000 / 100_000),
-    }
-}
-
 /// The time of day in UTC.
 fn clock(unix_us: u64) -> String {
     let (seconds, ms) = (unix_us / 1_000_000 % 86_400, unix_us / 1_000 % 1_000);
@@ -200,11 +188,6 @@ mod tests {
 
     #[test]
     fn times_as_people_read_them() {
-        for (us, shown) in
-            [(0, "0 us"), (999, "999 us"), (1_250, "1.2 ms"), (999_999, "999.9 ms"), (12_345_678, "12.3 s")]
-        {
-            assert_eq!(took(us), shown);
-        }
         assert_eq!(clock(86_400_000_000 + 3_723_004_000), "01:02:03.004");
         assert_eq!(after(&json!({ "after_us": -1_500 })), "-1.5 ms");
     }

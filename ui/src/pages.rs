@@ -1,8 +1,9 @@
 //! The table of pages: where each is, what it needs of a key, and what shows it. How a request comes here is not known here.
 
 mod blocks;
-mod clicks;
+mod click_counts;
 mod detail;
+mod domain_choice;
 mod domains;
 mod edit;
 mod explain;
@@ -74,10 +75,10 @@ static PAGES: &[PageEntry] = &[
     get("/ui/link/explain", "links:read", |v| Box::pin(explain::show(v))),
     get("/ui/link/history", "links:read", |v| Box::pin(detail::history(v))),
     post("/ui/link/restore", "links:write", |v| Box::pin(detail::restore(v))),
-    get("/ui/clicks", "clicks:read", |v| Box::pin(clicks::show(v))),
-    get("/ui/clicks/unknown", "clicks:read", |v| Box::pin(clicks::unknown(v))),
-    get("/ui/clicks/export", "clicks:read", |v| Box::pin(clicks::export(v))),
-    get("/ui/clicks/live", "clicks:read", |v| Box::pin(clicks::watch(v))),
+    get("/ui/clicks", "clicks:read", |v| Box::pin(click_counts::show(v))),
+    get("/ui/clicks/unknown", "clicks:read", |v| Box::pin(click_counts::unknown(v))),
+    get("/ui/clicks/export", "clicks:read", |v| Box::pin(click_counts::export(v))),
+    get("/ui/clicks/live", "clicks:read", |v| Box::pin(click_counts::watch(v))),
     get("/ui/tags", "links:read", |v| Box::pin(tags::list(v))),
     post("/ui/tags/rename", "links:write", |v| Box::pin(tags::rename(v))),
     get("/ui/domains", "links:read", |v| Box::pin(domains::list(v))),

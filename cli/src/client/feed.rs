@@ -113,7 +113,7 @@ fn reports(edges: &[Edge]) -> String {
     };
     line(["EDGE", "VERSION", "UP", "ANSWERS/S", "MEMORY", "P50", "P99", "CONNECTIONS", "CLICKS"]);
     for (edge, report) in all {
-        let time = |ns: Option<u64>| ns.map_or_else(|| "-".to_owned(), crate::tail::took_ns);
+        let time = |ns: Option<u64>| ns.map_or_else(|| "-".to_owned(), |ns| out::took(ns / 1_000));
         line([
             &plain(&edge),
             &plain(&report.version),

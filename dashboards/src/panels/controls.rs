@@ -180,11 +180,12 @@ pub const DASHBOARD: Dashboard = Dashboard {
                 panel(
                     "Clicks that are missing or were moved",
                     Unit::Short,
-                    "Told by edges as lost; with times that cannot be.",
+                    "Told by edges as lost; with times that cannot be; put into another kind by linkr clicks --reclassify.",
                     &[
                         line("{{reason}}", "sum by (reason) (linkr_control_clicks_lost_total)"),
                         line("clamped", "sum(linkr_control_clicks_clamped_total)"),
                         line("made up", "sum(linkr_control_clicks_unbelieved_total)"),
+                        line("classed anew", "sum(linkr_control_clicks_reclassified_total)"),
                         line("names said twice", "max(linkr_control_click_edges_doubled)"),
                     ],
                 ),

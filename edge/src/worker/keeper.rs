@@ -227,7 +227,10 @@ impl Worker {
         };
         let Surroundings { before, left_out, served_others, stopped } = self.around(turn);
         let hops = turn.trail.map_or_else(Vec::new, |trail| trail.hops.clone());
-        let cause = match hops.iter().max_by_key(|hop| hop.ns) {
+        // What just did not answer is not waited for again: the shortest hop is then the one that matters.
+        let at_fault =
+            hops.iter().find(|hop| reason == KeepReason::Unavailable && hop.tier == Source::Origin);
+        let cause = match at_fault.or_else(|| hops.iter().max_by_key(|hop| hop.ns)) {
             Some(hop) => hop.cause(),
             None if stopped || overdue => Cause::Stopped,
             None if served_others => Cause::Client,

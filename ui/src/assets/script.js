@@ -24,7 +24,7 @@
     const way = new URL(link.href);
     if (way.searchParams.has("zone")) return;
     way.searchParams.set("zone", zone);
-    link.href = way;
+    link.setAttribute("href", way.pathname + way.search);
   });
 
   each("[data-copy]", (button) => {

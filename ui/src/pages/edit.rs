@@ -31,12 +31,12 @@ async fn new_form(
     wrong: Option<&Refusal>,
 ) -> Result<Answer, Refusal> {
     let shown = LinkForm { typed, form, wrong, fresh: wrong.is_none() };
-    let domains = super::links::domains(visit).await;
+    let domains = super::domain_choice::domains(visit).await;
     let body = html! {
         (shown.summary())
         form method="post" action="/ui/links/new" class="narrow" novalidate {
             (visit.marks())
-            (super::links::domain_field(&domains, visit.domain(), visit))
+            (super::domain_choice::domain_field(&domains, visit.domain(), visit))
             div data-check="/ui/links/check" {
                 (shown.field(&CODE))
                 p class="hint" role="status" data-check-says="" {}

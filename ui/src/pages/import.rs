@@ -32,13 +32,13 @@ pub async fn blank(visit: Visit) -> Result<Answer, Refusal> {
 }
 
 async fn form(visit: &Visit, files: &LinkFiles, typed: &Pairs, wrong: Option<&str>) -> Markup {
-    let domains = super::links::domains(visit).await;
+    let domains = super::domain_choice::domains(visit).await;
     html! {
         p { "Each row becomes a link, or stands below with the reason why it did not. A row that is there already is passed over." }
         @if let Some(wrong) = wrong { p role="alert" class="notice bad" { (show::sentence(wrong)) } }
         form method="post" action=(PAGE) class="narrow" {
             (visit.marks())
-            (super::links::domain_field(&domains, visit.domain(), visit))
+            (super::domain_choice::domain_field(&domains, visit.domain(), visit))
             (form_field(files, typed.get("form")))
             div class="field" {
                 label for="base" { "Host of targets that have none" }

@@ -18,10 +18,10 @@ pub async fn list(visit: Visit) -> Result<Answer, Refusal> {
     let parameters = [("page_size", "100"), ("prefix", prefix), ("page_token", token)];
     let answer = visit.call(Call::get(&domain_path(visit.domain(), "/tags"), &parameters)).await?;
     let (tags, next) = (elements(&answer, "tags"), text(&answer, "next_page_token"));
-    let domains = super::links::domains(&visit).await;
+    let domains = super::domain_choice::domains(&visit).await;
     let body = html! {
         form method="get" action="/ui/tags" class="search" role="search" aria-label="Tags" {
-            (super::links::domain_field(&domains, visit.domain(), &visit))
+            (super::domain_choice::domain_field(&domains, visit.domain(), &visit))
             div class="field" {
                 label for="prefix" { "Begins with" }
                 input id="prefix" name="prefix" value=(prefix) autocomplete="off" spellcheck="false";

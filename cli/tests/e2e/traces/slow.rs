@@ -217,7 +217,8 @@ fn more_slow_ones_than_a_worker_keeps_are_told_by_the_weight_of_the_next() {
     let [kept, passed_over] = fleet.judged("unavailable");
     assert_eq!(kept + passed_over, MANY as f64);
     assert!(kept >= 10.0 && passed_over > 0.0, "{kept} are kept");
-    // A second later there is room again.
+    let began = Instant::now();
+    until("there to be room again", || (began.elapsed() > Duration::from_secs(1)).then_some(()));
     fleet.behind_a_stalled_control(&["/one-more".to_owned()]);
     let (last, _) = fleet.expect("/one-more");
     assert_eq!(says(&last, "linkr.weight"), format!("{}", passed_over + 1.0));

@@ -37,7 +37,7 @@ const LONG_LIVED: u64 = 3_600;
 
 /// `GET /ui/clicks`.
 pub async fn show(visit: Visit) -> Result<Answer, Refusal> {
-    let domains = super::links::domains(&visit).await;
+    let domains = super::domain_choice::domains(&visit).await;
     let period = match Period::read(&visit.query, Timestamp::now()) {
         Ok(period) => period,
         Err(wrong) => return Ok(refused(&visit, &domains, "Clicks", &wrong)),
@@ -130,10 +130,10 @@ fn search(visit: &Visit, domains: &[String], wrong: Option<&Refusal>) -> Markup 
 fn domain_field(domains: &[String], visit: &Visit) -> Markup {
     let here = visit.domain();
     if domains.len() < 2 && here != ALL_DOMAINS {
-        return super::links::domain_field(domains, here, visit);
+        return super::domain_choice::domain_field(domains, here, visit);
     }
     let all: Vec<String> = domains.iter().cloned().chain([ALL_DOMAINS.to_owned()]).collect();
-    super::links::domain_field(&all, here, visit)
+    super::domain_choice::domain_field(&all, here, visit)
 }
 
 /// The numbers, the curve and what is not known.
