@@ -73,6 +73,7 @@ fn clicks_of_an_earlier_linkr_are_classed_anew_and_once() {
         visit(&mut edge, "GET", "/x", &[("User-Agent", agent)]);
     }
     settle_all(&linkr);
+    drop(edge); // a stop would wait for what the connection asks next
     let uid: Seq = asked(&linkr, "/v1/links/x")["uid"].as_u64().unwrap();
     linkr.ask_to_stop();
     assert!(linkr.exited().success());
