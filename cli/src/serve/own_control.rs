@@ -129,7 +129,10 @@ impl OwnControl {
 
     fn show(&self, control: &ControlServer) {
         let mut shown = self.shown();
-        control.knows_edge_at(shown.edge.clone());
+        // At the first start the edge has no listeners yet, and control takes the first that it is told.
+        if !shown.edge.is_empty() {
+            control.knows_edge_at(shown.edge.clone());
+        }
         shown.metrics = Some(control.metrics());
         shown.health = Some(admin::health(control.readiness()));
         shown.api = Some(control.api());

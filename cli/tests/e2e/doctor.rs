@@ -181,7 +181,13 @@ fn other_version() -> std::net::SocketAddr {
     std::thread::spawn(move || {
         for stream in listener.incoming().take(2) {
             let mut stream = stream.unwrap();
-            let _ = stream.read(&mut [0; 4096]);
+            // To the end of the head: who closes with something unread resets the connection.
+            let mut head = Vec::new();
+            while !head.ends_with(b"\r\n\r\n") {
+                let mut byte = [0];
+                stream.read_exact(&mut byte).unwrap();
+                head.extend(byte);
+            }
             let body = "linkr_build_info{version=\"0.0.1\",commit=\"old\"} 1\n";
             let _ = write!(stream, "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n{body}");
         }
