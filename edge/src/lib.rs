@@ -172,7 +172,7 @@ pub fn take_over(
         Answer::Ended => return start_behind(&config),
     };
     began();
-    let (heir, edge) = load(config, heir, inheritance, given)?;
+    let (heir, edge) = load(config, heir, inheritance, given, |_| false)?;
     let takes = edge.takes();
     heir.take_over(&takes)?;
     edge.open_as_heir(&snapshot)
@@ -182,15 +182,16 @@ fn tell_nobody() {
     tracing::info!(name: "nobody_to_take_over_from", "no process runs that could be taken over from: this one just starts");
 }
 
-/// The links of a process that has offered them, and what has changed since.
+/// The links of a process that has offered them, and what has changed since; that is not waited for once `in_vain`.
 fn load(
     config: Config,
     heir: Heir,
     inheritance: Inheritance,
     given: GivenSockets,
+    in_vain: impl Fn(&Heir) -> bool,
 ) -> Result<(Heir, EdgeServer), StartFault> {
     let ready = prepare(config, inheritance, given).and_then(|edge| {
-        edge.wait_current(heir.until())?;
+        edge.wait_current(heir.until(), || in_vain(&heir))?;
         Ok(edge)
     });
     match ready {
@@ -256,14 +257,15 @@ impl Newcomer {
         self.heir.give_up(why);
     }
 
-    /// Loads all links and follows control, that of the other process, until this one is current. When this returns, the companion
+    /// Loads all links and follows control, that of the other process, until this one is current or that process has ended. When this returns, the companion
     /// of the other process is closed.
     ///
     /// # Errors
     /// [`StartFault`] as of [`take_over`].
     pub fn load(self, config: Config, given: GivenSockets) -> Result<LoadedNewcomer, StartFault> {
         let Self { heir, inheritance, links } = self;
-        let (mut heir, edge) = load(config, heir, inheritance, given)?;
+        // The control that is followed here ends with that process.
+        let (mut heir, edge) = load(config, heir, inheritance, given, Heir::has_ended)?;
         Snapshot::for_heirs(&links).remove();
         heir.wait_closed(&edge.takes())?;
         Ok(LoadedNewcomer { heir, edge, links })
@@ -292,7 +294,7 @@ impl LoadedNewcomer {
     /// [`StartFault`], in words: this edge cannot follow the companion by then, or the other process serves on.
     pub fn serve(self, by: Instant) -> Result<EdgeServer, StartFault> {
         let Self { heir, edge, links } = self;
-        if let Err(fault) = edge.wait_current(by) {
+        if let Err(fault) = edge.wait_current(by, || false) {
             heir.give_up(&fault.to_string());
             return Err(fault);
         }
@@ -487,13 +489,14 @@ impl EdgeServer {
         background::health(Arc::clone(&self.estate.shared), self.control_health.clone())
     }
 
-    /// Waits until this edge answers as well as any other: it has all links and hears of each change.
-    fn wait_current(&self, until: Instant) -> Result<(), StartFault> {
+    /// Waits until this edge answers as well as any other: it has all links and hears of each change. Once that is `in_vain`, it
+    /// is not waited for.
+    fn wait_current(&self, until: Instant, in_vain: impl Fn() -> bool) -> Result<(), StartFault> {
         let shared = &self.estate.shared;
         loop {
             let loaded = shared.feed.loaded.load(Ordering::Acquire);
             let blind = shared.set.freshness(sys::boottime_ms()).is_blind();
-            if loaded && !blind && shared.feed.connected.load(Ordering::Acquire) {
+            if loaded && !blind && shared.feed.connected.load(Ordering::Acquire) || in_vain() {
                 return Ok(());
             }
             if Instant::now() >= until {

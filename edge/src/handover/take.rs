@@ -219,17 +219,22 @@ impl Heir {
         }
     }
 
-    /// Whether the process at the other end has ended; waits for that for a while.
-    fn is_gone(&self) -> bool {
+    /// Whether the process at the other end has ended.
+    pub fn has_ended(&self) -> bool {
         if self.pid == 0 {
             return false; // of another container: nobody here can know
         }
+        // The state stands behind the name, which may hold anything.
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.pid)).unwrap_or_default();
+        let state = stat.rsplit_once(')').and_then(|(_, rest)| rest.trim_start().chars().next());
+        state.is_none_or(|state| matches!(state, 'Z' | 'X'))
+    }
+
+    /// The same; waits for that for a while.
+    fn is_gone(&self) -> bool {
         let until = Instant::now() + ENDING;
         loop {
-            // The state stands behind the name, which may hold anything.
-            let stat = fs::read_to_string(format!("/proc/{}/stat", self.pid)).unwrap_or_default();
-            let state = stat.rsplit_once(')').and_then(|(_, rest)| rest.trim_start().chars().next());
-            if state.is_none_or(|state| matches!(state, 'Z' | 'X')) {
+            if self.has_ended() {
                 return true;
             }
             if Instant::now() >= until {
