@@ -14,7 +14,8 @@ const QUICK: usize = 10_000;
 const SLOW: usize = 4;
 /// More at once than a worker keeps in a second.
 const MANY: usize = 40;
-const STALL: Duration = Duration::from_millis(120);
+/// A worker is late by what is more than a tenth of a second of it.
+const STALL: Duration = Duration::from_millis(300);
 
 /// An edge of one worker with room for few of its links, and a receiver of both halves' traces.
 struct Fleet {
@@ -129,12 +130,40 @@ impl Fleet {
         until(path, || self.received(path))
     }
 
+    /// Those of these redirects that were kept, and what is below them; `before`: what was judged so before the first of them. Some
+    /// are passed over where more than twenty turns a second are slow, since the machine is busy: these are counted.
+    fn kept_of(
+        &self,
+        paths: &[String],
+        reason: &str,
+        before: [f64; 2],
+    ) -> Vec<(ReceivedSpan, Vec<ReceivedSpan>)> {
+        let found = until("every kept one to be with the receiver", || {
+            let found: Vec<_> = paths.iter().filter_map(|path| self.received(path)).collect();
+            let [kept, passed_over] = self.judged(reason);
+            let [kept, passed_over] = [kept - before[0], passed_over - before[1]];
+            (found.len() as f64 == kept && kept + passed_over == paths.len() as f64).then_some(found)
+        });
+        let weights: u64 =
+            found.iter().map(|(turn, _)| says(turn, "linkr.weight").parse::<u64>().unwrap()).sum();
+        assert!(!found.is_empty() && (found.len()..=paths.len()).contains(&(weights as usize)), "{weights}");
+        for (turn, _) in &found {
+            assert_eq!(says(turn, "linkr.reason"), reason);
+        }
+        found
+    }
+
     /// How many had this reason, and were kept; and were not.
     fn judged(&self, reason: &str) -> [f64; 2] {
         ["kept", "passed_over"].map(|what| {
             let name = format!("linkr_edge_traces_{what}_total{{reason=\"{reason}\"}}");
             self.edge.metric(&name).unwrap()
         })
+    }
+
+    /// Turns that there was no room for, whatever they were kept for otherwise.
+    fn passed_over(&self) -> f64 {
+        ["late", "slow"].map(|reason| self.judged(reason)[1]).iter().sum()
     }
 
     /// The moments in which the worker had been away for this long, in whatever trace.
@@ -164,47 +193,41 @@ fn each_slow_one_in_ten_thousand_is_with_the_receiver() {
     let _turn = alone();
     let Some(mut fleet) = Fleet::start() else { return };
     assert_eq!(fleet.edge.get("/c0").status, 302);
-    let mut number = 0;
+    let (mut number, before) = (0, fleet.judged("slow_tier"));
     let behind_redis: Vec<String> = (0..SLOW)
         .map(|_| {
             fleet.quick_ones();
             fleet.behind_a_stalled_redis(&mut number)
         })
         .collect();
-    for path in &behind_redis {
-        let (turn, hops) = fleet.expect(path);
-        assert_eq!(
-            (&*says(&turn, "linkr.reason"), &*says(&turn, "linkr.weight")),
-            ("slow_tier", "1"),
-            "{path}"
-        );
+    for (turn, hops) in fleet.kept_of(&behind_redis, "slow_tier", before) {
         let redis = hops.iter().find(|hop| hop.span.name == "redis MGET").unwrap();
-        assert_eq!(says(redis, "linkr.outcome"), "silent", "{path}");
+        assert_eq!(says(redis, "linkr.outcome"), "silent");
         // On a slow machine control takes longer than the 5 ms for which Redis is waited for.
         let longest = hops.iter().max_by_key(|hop| took(hop)).unwrap();
         let cause = if longest.span.name == "redis MGET" { "redis" } else { "control" };
-        assert_eq!(says(&turn, "linkr.cause"), cause, "{path}");
+        assert_eq!(says(&turn, "linkr.cause"), cause);
     }
+    let before = fleet.judged("unavailable");
     let behind_control: Vec<String> = (0..SLOW).map(|number| format!("/unheard-of-{number}")).collect();
     for path in &behind_control {
         fleet.quick_ones();
         fleet.behind_a_stalled_control(std::slice::from_ref(path));
     }
-    for path in &behind_control {
-        let (turn, hops) = fleet.expect(path);
-        let said = ["linkr.reason", "linkr.cause", "linkr.weight"].map(|key| says(&turn, key));
-        assert_eq!(said, ["unavailable", "control", "1"], "{path}");
-        assert!(hops.iter().any(|hop| says(hop, "linkr.outcome") == "silent"), "{path}");
+    for (turn, hops) in fleet.kept_of(&behind_control, "unavailable", before) {
+        assert_eq!(says(&turn, "linkr.cause"), "control");
+        assert!(hops.iter().any(|hop| says(hop, "linkr.outcome") == "silent"));
     }
-    assert_eq!(fleet.judged("unavailable"), [SLOW as f64, 0.0]);
-    let before = fleet.stalls();
+    let (before, passed_over) = (fleet.stalls(), fleet.passed_over());
     for _ in 0..SLOW {
         fleet.quick_ones();
         fleet.behind_a_stalled_worker();
     }
     until("each stall of the worker", || {
         fleet.quick_ones(); // the next turn behind a stall is the one that tells of it
-        (fleet.stalls().difference(&before).count() >= SLOW).then_some(())
+        let passed_over = fleet.passed_over() - passed_over;
+        let told = fleet.stalls().difference(&before).count();
+        (told >= 1 && told as f64 + passed_over >= SLOW as f64).then_some(())
     });
 }
 
