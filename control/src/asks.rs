@@ -31,9 +31,12 @@ pub enum AskFault {
     Silent,
 }
 
-/// The streams that take questions, by the names of their edges, each with the number of the stream.
+/// A stream that takes questions, by its number.
+type AskedStream = (u64, mpsc::Sender<Ask>);
+
+/// The streams that take questions, by the names of their edges.
 #[derive(Debug, Default)]
-pub struct Asks(Mutex<HashMap<String, Vec<(u64, mpsc::Sender<Ask>)>>>);
+pub struct Asks(Mutex<HashMap<String, Vec<AskedStream>>>);
 
 /// The place of a stream among those that take questions, as long as it is there.
 #[derive(Debug)]
@@ -46,7 +49,7 @@ pub struct AskPlace {
 }
 
 impl Asks {
-    fn lock(&self) -> MutexGuard<'_, HashMap<String, Vec<(u64, mpsc::Sender<Ask>)>>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, Vec<AskedStream>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

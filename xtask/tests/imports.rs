@@ -337,8 +337,8 @@ fn listed(page: &str) -> BTreeMap<String, Vec<String>> {
             name.trim().clone_into(&mut last);
         }
         // Two modules that stand beside each other share a line: `clock, random`.
-        let (mut words, list) = (rest.split(' '), lists.entry(last.clone()).or_default());
-        while let Some(word) = words.next() {
+        let list = lists.entry(last.clone()).or_default();
+        for word in rest.split(' ') {
             list.push(word.trim_end_matches(',').to_owned());
             if !word.ends_with(',') {
                 break;

@@ -189,7 +189,11 @@ fn tiers(report: &Value) -> Markup {
 /// A share that is not all is never shown as all.
 fn percent(share: f64) -> String {
     let tenths = (share * 1_000.0) as u64;
-    if tenths % 10 == 0 { format!("{} %", tenths / 10) } else { format!("{}.{} %", tenths / 10, tenths % 10) }
+    if tenths.is_multiple_of(10) {
+        format!("{} %", tenths / 10)
+    } else {
+        format!("{}.{} %", tenths / 10, tenths % 10)
+    }
 }
 
 /// The rest of what an edge says.

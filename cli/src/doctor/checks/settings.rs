@@ -123,7 +123,7 @@ mod tests {
     #[test]
     fn settings_that_a_start_refuses() {
         let found = finds("settings_refused", |facts| {
-            facts.settings.refused = Some("--admin and --api are the same".into())
+            facts.settings.refused = Some("--admin and --api are the same".into());
         });
         assert!(found.cause.contains("--admin"));
     }

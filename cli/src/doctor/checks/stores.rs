@@ -182,7 +182,7 @@ mod tests {
     #[test]
     fn a_database_that_is_not_safe() {
         finds("tables_newer", |facts| {
-            plant(facts, |survey| survey.refused_tables = Some("schema 99".into()))
+            plant(facts, |survey| survey.refused_tables = Some("schema 99".into()));
         });
         finds("commits_unsynced", |facts| plant(facts, |survey| survey.synchronous_commit = "local".into()));
         finds("database_unsafe", |facts| plant(facts, |survey| survey.unsafe_settings.push("fsync".into())));
@@ -217,7 +217,7 @@ mod tests {
         finds("redis_rights", |facts| plant_redis(facts, |survey| survey.forbidden.push("SET".into())));
         finds("redis_unbounded", |facts| plant_redis(facts, |survey| survey.max_memory = Some(0)));
         finds("redis_policy", |facts| {
-            plant_redis(facts, |survey| survey.policy = Some("allkeys-lru".into()))
+            plant_redis(facts, |survey| survey.policy = Some("allkeys-lru".into()));
         });
     }
 }

@@ -77,7 +77,7 @@ impl Callers {
         std::thread::scope(|scope| {
             for most in [1, u64::MAX] {
                 scope.spawn(move || {
-                    self.calls("reads", most, |connection, _| connection.call("GET", "/v1/links/x", ""))
+                    self.calls("reads", most, |connection, _| connection.call("GET", "/v1/links/x", ""));
                 });
                 scope.spawn(move || {
                     self.calls("writes", most, |connection, number| {
