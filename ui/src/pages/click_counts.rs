@@ -12,6 +12,7 @@ pub use codes::unknown;
 pub use listed::ListedClicks;
 pub use single::{export, watch};
 
+use super::domain_choice::{self, ALL_DOMAINS};
 use crate::answer::Answer;
 use crate::api::{Call, Refusal, domain_path, link_path};
 use crate::fields;
@@ -23,7 +24,7 @@ use http::StatusCode;
 use jiff::Timestamp;
 use maud::{Markup, html};
 use period::{Period, RANGES, STEPS};
-use question::{ALL_DOMAINS, DIMENSIONS, EVERY_KIND, KINDS, PAGE, Question, kind_word};
+use question::{DIMENSIONS, EVERY_KIND, KINDS, PAGE, Question, kind_word};
 use serde_json::{Value, json};
 use single::{export_ways, live};
 use tables::{Share, completeness, shares};
@@ -37,7 +38,7 @@ const LONG_LIVED: u64 = 3_600;
 
 /// `GET /ui/clicks`.
 pub async fn show(visit: Visit) -> Result<Answer, Refusal> {
-    let domains = super::domain_choice::domains(&visit).await;
+    let domains = domain_choice::domains(&visit).await;
     let period = match Period::read(&visit.query, Timestamp::now()) {
         Ok(period) => period,
         Err(wrong) => return Ok(refused(&visit, &domains, "Clicks", &wrong)),
@@ -130,10 +131,10 @@ fn search(visit: &Visit, domains: &[String], wrong: Option<&Refusal>) -> Markup 
 fn domain_field(domains: &[String], visit: &Visit) -> Markup {
     let here = visit.domain();
     if domains.len() < 2 && here != ALL_DOMAINS {
-        return super::domain_choice::domain_field(domains, here, visit);
+        return domain_choice::domain_field(domains, here, visit);
     }
     let all: Vec<String> = domains.iter().cloned().chain([ALL_DOMAINS.to_owned()]).collect();
-    super::domain_choice::domain_field(&all, here, visit)
+    domain_choice::domain_field(&all, here, visit)
 }
 
 /// The numbers, the curve and what is not known.
@@ -369,7 +370,10 @@ async fn of_all(visit: &Visit, question: &Question<'_>, domains: &[String]) -> R
         @if left_out > 0 { p { "Without " (left_out) " domains more: " (DOMAINS) " are asked about at once." } }
         p { "Visitors are told of each domain for itself, where its " code { "stats" } " are " code { "full" } "." }
     };
-    let share = |domain: &str| Share { text: domain.to_owned(), way: Some(question.way("domain", domain)) };
+    let share = |domain: &str| Share {
+        text: domain_choice::named(domain).to_owned(),
+        way: Some(question.way("domain", domain)),
+    };
     Ok(html! {
         (narrowed(question))
         (Overview { now, before }.shown(question, &lacking))

@@ -5,6 +5,18 @@ use crate::show::{list as elements, text};
 use crate::visit::Visit;
 use maud::{Markup, html};
 
+/// What stands for all domains where a page is about them; none has this name.
+pub const ALL_DOMAINS: &str = "*";
+
+/// A domain as people read it in a list of them.
+pub fn named(domain: &str) -> &str {
+    match domain {
+        "-" => "default domain (-)",
+        ALL_DOMAINS => "all domains",
+        domain => domain,
+    }
+}
+
 /// The domains that the visitor may look at; none where they cannot be read now.
 pub async fn domains(visit: &Visit) -> Vec<String> {
     let answer = visit.call(Call::get("/v1/domains", &[("page_size", "1000")])).await.unwrap_or_default();
@@ -20,8 +32,6 @@ pub async fn domains(visit: &Visit) -> Vec<String> {
 
 /// Which domain: a choice where there is one.
 pub fn domain_field(domains: &[String], here: &str, visit: &Visit) -> Markup {
-    let named =
-        |domain: &str| if domain == "-" { "default domain (-)".to_owned() } else { domain.to_owned() };
     let known = domains.iter().any(|own| own == here);
     html! {
         @if domains.len() < 2 && (known || here == visit.rights.first_domain()) {

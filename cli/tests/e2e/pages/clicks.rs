@@ -98,6 +98,7 @@ fn the_pages_of_clicks_show_what_is_counted() {
     linkr.ok(&dir, &["domain", "create", "go.example", "--stats", "full"]);
     let both = person.get("/ui/clicks?domain=*").body;
     assert!(total(&both) == "9" && row(&both, "go.example").contains(" 0 "), "{both}");
+    assert!(both.contains("<option value=\"*\" selected>all domains</option>"), "{both}");
     let wrong = person.get("/ui/clicks?domain=*&code=x");
     assert!(wrong.status == 400 && wrong.body.contains("of which domain x is"), "{}", wrong.body);
     let full = person.get("/ui/clicks?domain=go.example").body;

@@ -8,8 +8,6 @@ use crate::visit::Visit;
 
 /// Where clicks are counted.
 pub const PAGE: &str = "/ui/clicks";
-/// The name that stands for all domains; none of them has it.
-pub const ALL_DOMAINS: &str = "*";
 
 /// What clicks are split by, and what only some of them may be asked for.
 pub struct Dimension {
@@ -57,7 +55,7 @@ pub fn kind_word(kind: &str) -> &str {
 /// A question about clicks.
 pub struct Question<'a> {
     visit: &'a Visit,
-    /// The domain; [`ALL_DOMAINS`]: each.
+    /// The domain; `*`: each.
     pub domain: &'a str,
     /// Of this link alone; empty: of every one.
     pub code: &'a str,
