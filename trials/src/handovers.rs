@@ -24,6 +24,10 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const PAUSE: Duration = Duration::from_millis(200);
 /// What is left of a round when no further hand-over begins.
 const TAIL: Duration = Duration::from_secs(5);
+/// Links that are asked for: the generators read no more of them.
+const ASKED: usize = 20_000;
+/// The quiet round takes no longer.
+const QUIET: u64 = 20;
 /// Longer than any kept connection of the load is silent.
 const DRAIN: &str = "2s";
 /// Every kind that is counted.
@@ -189,6 +193,7 @@ impl HandOvers {
         let tls = ["--tls-cert".to_owned(), file("cert.pem"), "--tls-key".to_owned(), file("key.pem")];
         let file = links(&fleet, 0..self.links)?;
         fleet.import(&file)?;
+        let file = links(&fleet, 0..self.links.min(ASKED))?;
         let own = linkr()?;
         let binaries = match &self.before {
             Some(before) if !before.is_file() => return Err(format!("there is no {}", before.display())),
@@ -243,10 +248,12 @@ impl HandOvers {
         took: &mut Vec<Duration>,
     ) -> Result<Round, String> {
         let began = Instant::now();
-        let loads: Vec<LoadProcess> =
-            KINDS.iter().map(|kind| self.load(kind, fleet, file, edge)).collect::<Result<_, _>>()?;
+        let loads: Vec<LoadProcess> = KINDS
+            .iter()
+            .map(|kind| self.load(kind, fleet, file, edge, most == 0))
+            .collect::<Result<_, _>>()?;
         let round = Duration::from_secs(self.round);
-        // The generators read their file first, and connect.
+        // The generators connect first.
         std::thread::sleep(Duration::from_secs(2));
         while took.len() < most && began.elapsed() + TAIL < round {
             took.push(edge.hand_over()?);
@@ -262,12 +269,14 @@ impl HandOvers {
         fleet: &Fleet,
         file: &Path,
         edge: &Succession,
+        is_quiet: bool,
     ) -> Result<LoadProcess, String> {
         let url = match kind.tls {
             true => format!("https://{}", edge.address("tls")?),
             false => format!("http://{}", edge.address("edge")?),
         };
-        let (rate, time) = (format!("{}", self.rate * kind.part), self.round.to_string());
+        let time = if is_quiet { self.round.min(QUIET) } else { self.round };
+        let (rate, time) = (format!("{}", self.rate * kind.part), time.to_string());
         let file = file.to_string_lossy();
         let mut words =
             vec!["--rate", &rate, "--time", &time, "--unknown", "0.1", "--links", &file, "--trust-any"];
