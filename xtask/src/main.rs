@@ -114,10 +114,10 @@ fn test(more: &[String]) -> Result<(), String> {
     cargo_with(&TESTS, more, &[("RUST_TEST_THREADS", &threads())])
 }
 
-/// Half as many more than cores: many tests wait for a moment or for a server of their own. A value that is set stands.
+/// Five for two cores: tests wait for a moment or for a server of their own half of their time. A value that is set stands.
 fn threads() -> String {
     let cores = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
-    std::env::var("RUST_TEST_THREADS").unwrap_or_else(|_| (cores * 3 / 2).to_string())
+    std::env::var("RUST_TEST_THREADS").unwrap_or_else(|_| (cores * 5 / 2).to_string())
 }
 
 /// What takes minutes of load, an image or many processes: the tests that `test` names and leaves out, the threads of the

@@ -81,27 +81,41 @@ async fn a_body_beyond_a_bound_is_refused_by_its_field_and_soon() {
 }
 
 /// 110,000 members took 17 s of a thread that others waited for.
+/// An ordinary call is answered within this, whatever others send.
+const BESIDE_HOSTILE: Duration = Duration::from_millis(250);
+
+/// How long the slowest of five ordinary calls took while four of these were read.
+async fn longest_beside_four(world: &World, call: &str, body: &[u8]) -> Duration {
+    let hostile = || world.raw(call, &[JSON], body.to_vec());
+    let ordinary = async {
+        let mut most = Duration::ZERO;
+        for _ in 0..5 {
+            let began = Instant::now();
+            assert_eq!(world.rest("GET /v1/links/a", json!(null)).await.status, 200);
+            most = most.max(began.elapsed());
+            tokio::task::yield_now().await;
+        }
+        most
+    };
+    tokio::join!(hostile(), hostile(), hostile(), hostile(), ordinary).4
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_ordinary_call_does_not_wait_for_four_hostile_bodies() {
     let world = World::alone(Folder::new()).await;
     world.links().await.create_link(create("a", "https://a.example/")).await.unwrap();
     let mut worst = Duration::ZERO;
     for (call, body, _) in bodies() {
-        let four = || (world.raw(call, &[JSON], body.clone()), world.raw(call, &[JSON], body.clone()));
-        let ((one, two), (three, four)) = (four(), four());
-        let ordinary = async {
-            let mut most = Duration::ZERO;
-            for _ in 0..5 {
-                let began = Instant::now();
-                assert_eq!(world.rest("GET /v1/links/a", json!(null)).await.status, 200);
-                most = most.max(began.elapsed());
-                tokio::task::yield_now().await;
+        // Other tests run beside this one: what keeps a call waiting does so every time.
+        let mut best = Duration::MAX;
+        for _ in 0..3 {
+            best = best.min(longest_beside_four(&world, call, &body).await);
+            if best < BESIDE_HOSTILE {
+                break;
             }
-            most
-        };
-        let (.., most) = tokio::join!(one, two, three, four, ordinary);
-        assert!(most < Duration::from_millis(250), "beside {call}: {most:?}");
-        worst = worst.max(most);
+        }
+        assert!(best < BESIDE_HOSTILE, "beside {call}: {best:?}");
+        worst = worst.max(best);
     }
     println!("worst beside hostile bodies: {worst:?}");
     world.stop().await;
