@@ -16,7 +16,7 @@ pub const ALERTS: AlertGroup = AlertGroup {
                     read-only or is a standby counts as one that cannot be read.",
             steps: &[
                 "`curl http://CONTROL:8083/readyz` says why, and so does `store_unreadable` in its log.",
-                "Look whether PostgreSQL runs, and whether the first host of `--store` is its primary.",
+                "Look whether PostgreSQL runs, and whether one of the hosts of `--store` takes writes.",
                 "`linkr_store_waiting` above 0 with all connections in use: something holds the database up (locks, a slow disk).",
                 "After a failover that lost commits control refuses the database: see LinkrStoreReplaced.",
             ],
@@ -84,7 +84,7 @@ pub const ALERTS: AlertGroup = AlertGroup {
                     until somebody says that this was meant.",
             steps: &[
                 "Find out whether the old primary still runs and has the missing writes. If so, go back to it.",
-                "If not: `linkr control bump-epoch --above N`, with the N of the refusal in control's log, begins a new history. \
+                "If not: `linkr control --store \"$STORE\" bump-epoch --above N`, with the N of the refusal in control's log, begins a new history. \
                  `linkr feed status` then names the last write that survived.",
                 "What was written behind it has to be written again; edges drop it.",
             ],

@@ -110,7 +110,7 @@ pub const ALERTS: AlertGroup = AlertGroup {
             means: "The codes of these records are answered with 503, and everything else goes on (rule R12). The edge is older than \
                     control, or the record was damaged.",
             steps: &[
-                "Compare `linkr_build_info` of edges and control: upgrade edges first.",
+                "Compare `linkr_build_info` of edges and control: an edge that is older than control is upgraded now.",
                 "The edge's log names what it cannot read. Write the link again (`linkr link update`): that makes a new record.",
             ],
             bad: &[("linkr_feed_quarantined_total{instance=\"a\"}", "0x5 1x30")],
