@@ -2,20 +2,15 @@
 
 use super::tools;
 use std::path::Path;
-use std::process::Command;
 
 const FOLDER: &str = "target/tools/python";
-const PROGRAMS: [(&str, &str); 6] = [
+const PROGRAMS: [(&str, &str); 5] = [
     ("schemathesis", "schemathesis==4.32.5"),
     ("openapi-python-client", "openapi-python-client==0.29.1"),
     ("buf", "buf-bin==1.75.0"),
     ("kubernetes-validate", "kubernetes-validate==1.37.0"),
-    ("rotel-agent", "rotel==0.0.1a15"),
     ("cyclonedx-py", "cyclonedx-bom==7.5.0"),
 ];
-/// Prints where a program is that its package does not put among the others.
-const AGENT: &str = "import os, rotel; print(os.path.join(os.path.dirname(rotel.__file__), 'rotel-agent'))";
-
 /// Fetches what is missing. Never fails: a test that lacks its program says so itself.
 pub fn install_what_is_missing() {
     let missing =
@@ -31,23 +26,10 @@ pub fn install_what_is_missing() {
                 &pip,
                 &[&["install", "--quiet", "--disable-pip-version-check"], &wanted[..]].concat(),
             );
-        link_agent();
     }
     for (program, _) in missing() {
         println!(
-            "{program} is missing (from PyPI): skipped: the API, the manifests, the traces and a release in the hands of strangers"
+            "{program} is missing (from PyPI): skipped: the API, the manifests and a release in the hands of strangers"
         );
-    }
-}
-
-/// Puts it among the others.
-fn link_agent() {
-    let folder = Path::new(FOLDER).join("bin");
-    let said = Command::new(folder.join("python")).args(["-c", AGENT]).output();
-    let path = said.map(|said| String::from_utf8_lossy(&said.stdout).trim().to_owned()).unwrap_or_default();
-    let link = folder.join("rotel-agent");
-    if Path::new(&path).is_file() && !link.exists() {
-        let _ = std::fs::remove_file(&link); // one that leads nowhere any more
-        let _ = std::os::unix::fs::symlink(path, link); // if it is not there, that is said below
     }
 }

@@ -2,10 +2,8 @@
 //! proto files and of the manifests.
 
 use crate::support::{
-    Connection, Dir, LINKR, Linkr, beside_others, bounded, command, has, skip, text, until, workspace,
+    Connection, Dir, LINKR, Linkr, beside_others, bounded, command, has, skip, text, workspace,
 };
-use crate::traces::receiver::Receiver;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -111,50 +109,6 @@ fn kustomize_renders_what_kubernetes_knows() {
 }
 
 /// The manifests ask for every probe, of flags that there are, and for more time than a stop takes.
-/// A collector that is none of ours takes every span, and hands it on: it is counted behind it.
-#[test]
-#[ignore = "a foreign collector: make test-long"]
-fn a_foreign_collector_takes_every_span() {
-    let _turn = beside_others();
-    let Some(agent) = python("strangers", "rotel-agent") else { return };
-    let (dir, receiver) = (Dir::new(), Receiver::start());
-    let [grpc, http] = [(); 2].map(|()| format!("127.0.0.1:{}", services::free_port().unwrap()));
-    let (pid, file) = (dir.file("agent.pid"), dir.file("agent.log"));
-    let words = ["start", "--pid-file", &pid, "--log-file", &file, "--otlp-grpc-endpoint", &grpc];
-    let ways =
-        ["--otlp-http-endpoint", &http, "--exporter", "otlp", "--otlp-exporter-endpoint", receiver.url()];
-    let program = [agent.to_str().unwrap()];
-    let log = dir.path().join("agent");
-    let _agent = services::Process::start(&[&program[..], &words, &ways].concat(), &log, None).unwrap();
-    until("the collector to listen", || std::net::TcpStream::connect(&grpc).ok());
-    let otlp = format!("http://{grpc}");
-    let env = [("LINKR_OTLP", &*otlp), ("LINKR_TRUSTED_PEERS", "127.0.0.1")];
-    let linkr = Linkr::up_with(&dir, &env);
-    let sent = |half: &str, outcome: &str| {
-        linkr.metric(&format!("linkr_{half}_otlp_spans_total{{outcome=\"{outcome}\"}}")).unwrap()
-    };
-    let traced = |address: SocketAddr, method: &str, path: &str, number: usize, body: &str| {
-        let traceparent = format!("00-{:032x}-b7ad6b7169203331-01", number + 1);
-        let fields = [("traceparent", &*traceparent)];
-        Connection::to(address).call_with(method, path, &fields, body).unwrap().unwrap()
-    };
-    for number in 0..100 {
-        let body = format!("{{\"code\":\"x{number}\",\"target\":\"https://example.com/\"}}");
-        assert_eq!(traced(linkr.api(), "POST", "/v1/links", number, &body).status, 201);
-        assert!([302, 404].contains(&traced(linkr.edge(), "GET", &format!("/x{number}"), number, "").status));
-    }
-    let (taken, all) = until("every span to come through the collector", || {
-        let all: f64 = ["edge", "control"].iter().map(|half| sent(half, "sent")).sum();
-        let taken = receiver.all();
-        (taken.len() as f64 == all && all >= 50.0).then_some((taken, all))
-    });
-    for half in ["edge", "control"] {
-        assert_eq!((sent(half, "dropped"), sent(half, "failed")), (0.0, 0.0), "{half}");
-        assert!(taken.iter().any(|one| one.service == format!("linkr-{half}")), "{half}");
-    }
-    println!("{all} spans were sent, and came through the collector");
-}
-
 #[test]
 fn the_manifests_fit_the_binary() {
     let _turn = beside_others();
