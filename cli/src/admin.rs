@@ -8,7 +8,7 @@ const WAIT: Duration = Duration::from_secs(2);
 /// Bytes of an answer.
 const MOST: u64 = 1 << 20;
 
-/// What an admin listener answered.
+/// An answer of an admin listener.
 pub struct AdminAnswer {
     pub status: u16,
     /// The fields of the head, a line each.

@@ -19,7 +19,7 @@ pub use copies::{Backup, CopiedStore, StoreRestore};
 pub use doctor::Doctor;
 pub use domains::{DomainCommand, DomainFields, DomainWrite};
 pub use files::{Conform, Export, ExportFormat, Format, Import, ReadArgs};
-pub use keys::{Certs, Credential, EdgeCredential, KeysCommand, Mint};
+pub use keys::{Certs, Credential, EdgeCredential, FIRST_KEY, KeysCommand, Mint};
 pub use links::{Ack, ExistingLink, Explain, LinkCommand, Restore, Update};
 pub use moments::FlagTime;
 pub use named::{AddressedCode, named};

@@ -25,11 +25,11 @@ pub fn examine(asked: Doctor) -> Result<(), CommandFault> {
         Output::Json => out::json(&in_json(&facts, &found))?,
         _ => out::text(&in_words(&facts, &found))?,
     }
-    // It is said already.
+    // The findings are printed already, so the fault has no words.
     if found.is_empty() { Ok(()) } else { Err(CommandFault::no("")) }
 }
 
-/// What was looked at, and what could not be.
+/// The parts of a deployment that the facts are about.
 fn looked_at(facts: &Facts) -> Vec<String> {
     let mut all = vec!["settings".to_owned(), "this machine".to_owned()];
     all.extend(facts.running.iter().map(|running| format!("what runs at {}", running.admin)));

@@ -9,8 +9,8 @@ use proto::client::{Access, KeySource};
 use std::path::PathBuf;
 use store::model::Scopes;
 
-/// The file with the first key, in the directory of `linkr up`.
-const FIRST_KEY: &str = "admin.key";
+/// In a data directory: the key of clients on this machine.
+pub const FIRST_KEY: &str = "admin.key";
 
 /// What to do with keys.
 #[derive(Subcommand)]

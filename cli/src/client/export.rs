@@ -55,7 +55,7 @@ pub async fn export(args: Export) -> Result<(), CommandFault> {
     Ok(())
 }
 
-/// What is written of each link.
+/// The fields that an export writes of a link.
 pub fn fields(with_deleted: bool) -> Vec<&'static str> {
     FIELDS.iter().copied().chain(with_deleted.then_some("delete_time")).collect()
 }

@@ -96,7 +96,7 @@ fn people(answer: &ListEdgesResponse, now: SystemTime) -> String {
     text
 }
 
-/// What edges say of themselves; empty where none says anything.
+/// The reports of edges as a table; empty where no edge reports.
 fn reports(edges: &[Edge]) -> String {
     let said = |edge: &Edge| edge.report.clone().map(|report| (edge.edge.clone(), report));
     let mut all = edges.iter().filter_map(said).peekable();

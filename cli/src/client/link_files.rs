@@ -13,7 +13,7 @@ use std::path::Path;
 use std::sync::Arc;
 use ui::{ExportForm, LinkFile, LinkFileForms, LinkFiles, LinkRow, LinkRows, RejectedRow, RowFault};
 
-/// What reads and writes them.
+/// The reader and writer of files of links for the pages in a browser.
 pub fn link_files() -> LinkFiles {
     LinkFiles(Arc::new(CommandForms))
 }

@@ -12,9 +12,9 @@ use super::facts::Facts;
 pub struct Finding {
     /// Its name, for scripts.
     pub name: &'static str,
-    /// What is so, and what comes of it.
+    /// The trouble in words, and its consequence.
     pub cause: String,
-    /// What to do.
+    /// The change that ends the trouble.
     pub way_out: String,
 }
 
@@ -24,7 +24,7 @@ impl Finding {
     }
 }
 
-/// What it found of one kind of trouble.
+/// One check: reads the facts and returns its findings of one kind of trouble.
 type Check = fn(&Facts) -> Vec<Finding>;
 
 /// All checks, in the order in which their findings are shown: what keeps a server from starting first.

@@ -7,7 +7,8 @@ mod running;
 use super::facts::{Build, Facts, Front, PlaceUse, Settings};
 use crate::address::is_here;
 use crate::args::{
-    ClickArgs, Command, Control, ControlArgs, Edge, EdgeArgs, EdgeCredential, RedisArgs, StoreArgs, Up,
+    ClickArgs, Command, Control, ControlArgs, Edge, EdgeArgs, EdgeCredential, FIRST_KEY, RedisArgs,
+    StoreArgs, Up,
 };
 use crate::serve;
 use control::{RedisConfig, RedisUse, StoreLocation};
@@ -120,7 +121,7 @@ fn parts(server: &Command) -> Option<Parts<'_>> {
                 sqlite: Some(data_dir.join("linkr.db")),
                 snapshot: None,
                 clicks: Some(Spool { dir, args: clicks }),
-                key: Some(data_dir.join("admin.key")),
+                key: Some(data_dir.join(FIRST_KEY)),
             }
         }
         Command::Edge(edge) => {

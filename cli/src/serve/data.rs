@@ -1,6 +1,6 @@
 //! Where the store lies on disk, and the lock that keeps a second process away from its directory.
 
-use crate::args::{CopiedStore, StoreArgs};
+use crate::args::{CopiedStore, FIRST_KEY, StoreArgs};
 use crate::fault::CommandFault;
 use crate::secret;
 use control::{StoreLocation, keys};
@@ -12,9 +12,6 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use store::port::Repository;
 use store::postgres::Options;
-
-/// In a data directory: the key of clients on this machine.
-const FIRST_KEY: &str = "admin.key";
 
 /// A data directory, made for this user alone.
 pub fn directory(dir: &Path) -> Result<(), CommandFault> {

@@ -166,6 +166,14 @@ impl Told {
             self.said.iter().any(|said| said == line).then_some(())
         });
     }
+
+    /// The process that a reload named, between the lines that have to stand around its name.
+    fn newcomer(&self) -> Newcomer {
+        let place = |wanted: &str| self.said.iter().position(|line| line.starts_with(wanted));
+        let order = ["RELOADING=1", "MONOTONIC_USEC=", "MAINPID=", "READY=1"].map(place);
+        assert!(order.is_sorted() && order[0].is_some(), "{:?}", self.said);
+        Newcomer(self.said[order[2].unwrap()]["MAINPID=".len()..].to_owned())
+    }
 }
 
 /// A server as its unit starts it: its user, environment, filter and notifications.
@@ -496,10 +504,7 @@ fn a_reload_puts_another_process_in_the_place_of_the_main_one() {
     let (done, why) = reload("host");
     assert!(done, "{why}");
     told.until("READY=1");
-    let place = |wanted: &str| told.said.iter().position(|line| line.starts_with(wanted));
-    let order = ["RELOADING=1", "MONOTONIC_USEC=", "MAINPID=", "READY=1"].map(place);
-    assert!(order.is_sorted() && order[0].is_some(), "{:?}", told.said);
-    let newcomer = Newcomer(told.said[order[2].unwrap()]["MAINPID=".len()..].to_owned());
+    let newcomer = told.newcomer();
     assert_ne!(newcomer.0, old.pid().to_string());
     assert_eq!(old.exited().code(), Some(0), "{}", old.stderr());
     told.said.clear();
@@ -536,10 +541,7 @@ fn a_reload_of_both_halves_hands_the_store_over() {
     let (done, why) = reload(&unit, &start, &own, old.pid(), "host");
     assert!(done, "{why}");
     told.until("READY=1");
-    let place = |wanted: &str| told.said.iter().position(|line| line.starts_with(wanted));
-    let order = ["RELOADING=1", "MONOTONIC_USEC=", "MAINPID=", "READY=1"].map(place);
-    assert!(order.is_sorted() && order[0].is_some(), "{:?}", told.said);
-    let newcomer = Newcomer(told.said[order[2].unwrap()]["MAINPID=".len()..].to_owned());
+    let newcomer = told.newcomer();
     let (listen, api) = (old.edge(), old.api());
     assert_eq!(old.exited().code(), Some(0), "{}", old.stderr());
     assert_eq!(Connection::to(listen).ask("GET", "/x").location(), "https://example.com/");

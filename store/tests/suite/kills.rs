@@ -1,10 +1,8 @@
 //! A process that takes, folds and tidies is killed at any instruction: no batch that it acknowledged is missing, none counts
 //! twice.
 
-use super::world::{DAY, Edge, Folder, HOUR, START, click, fold, of, tidy};
-use std::io::{BufRead, BufReader};
+use super::world::{DAY, Edge, Folder, HOUR, START, click, fold, killed, of, tidy};
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
 use store::port::Repository;
 use store::port::clicks::{AppendOutcome, RawQuestion};
 use store::sqlite::{Options, Sqlite};
@@ -59,24 +57,14 @@ fn kills_neither_lose_nor_double_an_acknowledged_batch() {
     let folder = Folder::new();
     let (mut acked, mut most) = (0, 0);
     for kill in 0..KILLS {
-        let mut process = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "kills::takes_until_it_is_killed", "--nocapture"])
-            .env(STORE, folder.db())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let lines = BufReader::new(process.stdout.take().unwrap()).lines();
-        let told = lines.map_while(Result::ok).filter_map(|line| {
-            let (_, seq) = line.rsplit_once("acked ").or_else(|| line.rsplit_once("known "))?;
-            seq.parse::<u64>().ok()
+        let told = killed("kills::takes_until_it_is_killed", STORE, &folder, |lines| {
+            let told = lines.filter_map(|line| {
+                let (_, seq) = line.rsplit_once("acked ").or_else(|| line.rsplit_once("known "))?;
+                seq.parse::<u64>().ok()
+            });
+            told.take(3 + (kill * 7 % 11) as usize).max()
         });
-        // It goes on while this reads: the kill meets it anywhere.
-        for seq in told.take(3 + (kill * 7 % 11) as usize) {
-            acked = acked.max(seq);
-        }
-        process.kill().unwrap();
-        process.wait().unwrap();
+        acked = acked.max(told.unwrap_or(0));
         most = most.max(acked);
     }
     assert!(acked > 2 * KILLS, "{acked}");

@@ -1,15 +1,13 @@
 //! Clicks that earlier lists of agents classed are put into the classes of these: as if they had been classed so from the
 //! beginning, and no click is made or lost.
 
-use super::world::{DAY, DOMAIN, Edge, Folder, HOUR, MINUTE, START, click, each, fold, of, tidy};
+use super::world::{DAY, DOMAIN, Edge, Folder, HOUR, MINUTE, START, click, each, fold, killed, of, tidy};
 use clicks::batch::AgentText;
 use clicks::{Agents, CLASSIFIER, Click, Country, Kind, anew, hash};
 use link::{DomainId, Seq};
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
 use std::sync::LazyLock;
 use store::port::Repository;
 use store::port::clicks::{
@@ -476,22 +474,11 @@ fn a_kill_in_the_middle_leaves_each_click_counted_once_and_the_rest_is_done_behi
     };
     let mut in_the_middle = 0;
     for kill in 0..KILLS {
-        let mut process = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "reclassify::reclassifies_until_it_is_killed", "--nocapture"])
-            .env(STORE, folder.db())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let lines = BufReader::new(process.stdout.take().unwrap()).lines();
-        let changed = lines
-            .map_while(Result::ok)
-            .filter_map(|line| line.rsplit_once("changed ").and_then(|(_, count)| count.parse::<u64>().ok()));
-        // It goes on while this reads: the kill meets it anywhere.
-        let steps = changed.take(1 + kill % 4).count();
-        println!("kill {kill} comes behind {steps} steps");
-        process.kill().unwrap();
-        process.wait().unwrap();
+        let steps = killed("reclassify::reclassifies_until_it_is_killed", STORE, &folder, |lines| {
+            let changed = lines.filter_map(|line| line.rsplit_once("changed ")?.1.parse::<u64>().ok());
+            changed.take(1 + kill % 4).count()
+        });
+        println!("kill {kill} came after {steps} steps");
         let store = folder.sqlite();
         let versions: BTreeSet<u16> = raw(store.clicks()).iter().map(|click| click.classifier).collect();
         in_the_middle += usize::from(versions.len() == 2);

@@ -4,7 +4,9 @@ use clicks::batch::{self, Batch};
 use clicks::ledger::Offer;
 use clicks::{Click, Country, Device, Kind, Language};
 use link::{DomainId, Seq};
+use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 use store::port::Repository;
@@ -182,4 +184,25 @@ pub fn of(links: Option<Vec<Seq>>) -> ClickQuestion {
         most: 1_000,
         ..ClickQuestion::default()
     }
+}
+
+/// Runs a test of this suite as a process of its own, with the store's file in `variable`, and kills it when `read` has what
+/// it wants of its lines. The process goes on while `read` reads: the kill meets it anywhere.
+pub fn killed<T>(
+    test: &str,
+    variable: &str,
+    folder: &Folder,
+    read: impl FnOnce(&mut dyn Iterator<Item = String>) -> T,
+) -> T {
+    let mut process = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", test, "--nocapture"])
+        .env(variable, folder.db())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let found = read(&mut BufReader::new(process.stdout.take().unwrap()).lines().map_while(Result::ok));
+    process.kill().unwrap();
+    process.wait().unwrap();
+    found
 }

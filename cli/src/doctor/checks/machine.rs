@@ -1,4 +1,4 @@
-//! What the machine lets a server do.
+//! Checks of the machine: limits, kernel, disk, memory, clock.
 
 use super::{Check, Finding, size};
 use crate::doctor::facts::{Facts, FileSystem, Place, PlaceUse, label};
@@ -15,7 +15,7 @@ const FILES: u64 = 8_192;
 const UNLOCKED: (u32, u32) = (5, 12);
 /// The rings of one worker.
 const RINGS_BYTES: u64 = 512 << 10;
-/// Of a disk, what should be free: a twentieth, and this at most.
+/// A twentieth of a disk should be free, but no more than these bytes are asked for.
 const FREE: u64 = 1 << 30;
 
 fn clock_kept(facts: &Facts) -> Vec<Finding> {
