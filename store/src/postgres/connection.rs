@@ -31,6 +31,8 @@ pub(super) const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL 
                                 SET LOCAL linkr.keeps_tags = 'yes'";
 
 /// What it ends with. Without a limit of time: a commit that waits for a standby and is cancelled there is called done.
+/// Its own fault is looked at last: behind a statement that failed it says only that the transaction is aborted, and the
+/// cause decides whether another try is worth it.
 pub(super) const COMMIT: &str = "SET LOCAL statement_timeout = 0; COMMIT";
 
 /// The reason why one try of a call failed.

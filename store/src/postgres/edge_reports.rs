@@ -49,9 +49,11 @@ pub(super) async fn exchange(
         db.rows(&others, &whose),
         db.run(COMMIT),
     );
-    begun.and(committed)?;
+    begun?;
     put.and(gone)?;
-    others?.iter().map(report).collect()
+    let others = others?;
+    committed?;
+    others.iter().map(report).collect()
 }
 
 fn report(row: &Row) -> Result<ReportRow, TryFault> {

@@ -64,7 +64,7 @@ impl KeyRows for Postgres {
             params.push((&row.id, Type::TEXT));
             let (begun, locked, done, committed) =
                 tokio::join!(biased; db.run(BEGIN), db.run(LOCK), db.rows(&sql, &params), db.run(COMMIT));
-            begun.and(locked).and(committed).and(done.map(drop))
+            begun.and(locked).and(done.map(drop)).and(committed)
         })
     }
 
@@ -151,6 +151,7 @@ async fn put(db: &Db<'_>, row: &KeyRow, most: usize, by: &Author) -> Result<bool
         db.rows(&sql, &params),
         db.run(COMMIT),
     );
-    begun.and(locked).and(committed)?;
-    Ok(!put?.is_empty())
+    begun.and(locked)?;
+    let new = !put?.is_empty();
+    committed.map(|()| new)
 }

@@ -37,9 +37,11 @@ pub(super) async fn all(db: &Db<'_>, control: i64) -> Result<Vec<SessionRow>, Tr
 /// Writes this control's rows. Of all others those go that are blind and replaced, or have been blind for too long: an
 /// edge may have left us and live on.
 ///
-/// Two controls may hold streams of the same edges. Each locks the rows that are there in the order of their keys, whoever
-/// has new ones takes a turn (their order says who came first), and nothing that somebody writes is cleared away. Else they
-/// would wait for each other in a circle until PostgreSQL ends one, a second later, and every edge would be blind.
+/// Two controls may hold streams of the same edges, and one may forget a process while another writes its row. So whoever
+/// writes takes a turn, forgetting locks the rows that are there in the order of their keys as writing does, and nothing
+/// that somebody writes is cleared away. Else they would wait for each other in a circle until PostgreSQL ends one, a
+/// second later, and every edge would be blind. A turn for those alone who saw that a row is missing is not enough: it may
+/// go missing behind their look.
 pub(super) async fn replace(
     db: &Db<'_>,
     control: i64,
@@ -51,9 +53,7 @@ pub(super) async fn replace(
     let randoms: Vec<i64> = own.iter().map(|row| row.epoch.random.into()).collect();
     let applied: Vec<Option<i64>> = own.iter().map(|row| row.applied.map(u64::cast_signed)).collect();
     let ages: Vec<i64> = own.iter().map(|row| row.age.cast_signed()).collect();
-    let turn = "SELECT pg_advisory_xact_lock(hashtext('edge_session')) WHERE EXISTS (\
-                SELECT FROM unnest($1::bytea[], $2::bigint[]) a(edge, incarnation) LEFT JOIN edge_session s \
-                USING (edge, incarnation) WHERE s.edge IS NULL)";
+    let turn = "SELECT pg_advisory_xact_lock(hashtext('edge_session'))";
     let lock = "SELECT FROM edge_session WHERE (edge, incarnation) IN (SELECT * FROM unnest($1::bytea[], $2::bigint[])) \
                 ORDER BY edge, incarnation FOR UPDATE";
     let gone = format!(
@@ -84,16 +84,17 @@ pub(super) async fn replace(
     let (begun, turn, locked, put, gone, all, committed) = tokio::join!(
         biased;
         db.run(BEGIN),
-        db.rows(turn, &whose),
+        db.run(turn),
         db.rows(lock, &whose),
         db.rows(&put, &rows),
         db.rows(&gone, &whose),
         all(db, control),
         db.run(COMMIT),
     );
-    begun.and(committed)?;
-    turn.and(locked).and(put).and(gone)?;
-    all
+    begun.and(turn)?;
+    locked.and(put).and(gone)?;
+    let all = all?;
+    committed.map(|()| all)
 }
 
 /// They have said goodbye, or a person says that they are gone.
@@ -124,9 +125,10 @@ pub(super) async fn heartbeat(db: &Db<'_>, control: i64) -> Result<Position, Try
         db.rows(&beat, &control),
         db.run(COMMIT),
     );
-    begun.and(committed)?;
-    beat?;
-    match head?.first() {
+    begun?;
+    let head = head?;
+    beat.map(drop).and(committed)?;
+    match head.first() {
         Some(row) => history::check(db, known, row).await,
         None => position::head(db).await,
     }
