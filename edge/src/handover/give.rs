@@ -5,7 +5,7 @@ use super::message::{
     Ask, Channel, Message, Offer, OfferedAddress, OfferedCompanion, OfferedListener, OfferedRings,
     OfferedTicketKey, Ready, in_words,
 };
-use super::{MOST, PROTOCOL, own_uid, step};
+use super::{MOST, PROTOCOL, own_network, own_uid, step};
 use crate::background::{AdminDoor, AdminState};
 use crate::clicks::ClickOffer;
 use crate::gather::Gatherer;
@@ -212,7 +212,7 @@ impl Estate {
             ));
         }
         let heard = way.hear().map_err(|fault| format!("the question: {}", in_words(&fault)))?;
-        let Message::Ask(Ask { protocol, name, version, has_companion }) = heard else {
+        let Message::Ask(Ask { protocol, name, version, has_companion, network }) = heard else {
             return Err("it was not asked for anything".to_owned());
         };
         if protocol != PROTOCOL {
@@ -235,6 +235,13 @@ impl Estate {
                 "the process that runs is edge {}, and this is {name}: give it the same --name",
                 self.name
             ));
+        }
+        if network.is_some() && network != own_network() {
+            return Err(
+                "the process that runs is in another network (that of another container), and its sockets end with that: stop it \
+                 and start the other without --upgrade, or give both the network of the host"
+                    .to_owned(),
+            );
         }
         if self.is_stopping() {
             return Err(
