@@ -311,7 +311,7 @@ impl Carrier {
         let other = !policy.starts_with("volatile-");
         let before = self.numbers().other_policy.swap(other, Relaxed);
         if other && !before {
-            let why = "Redis may evict positions or refuse writes: set maxmemory-policy volatile-lru";
+            let why = "Redis evicts positions (allkeys-*) or refuses writes (noeviction) when it is full: set maxmemory-policy volatile-lru";
             tracing::warn!(name: "redis_policy", policy, "{why}");
         }
     }
