@@ -167,8 +167,8 @@ impl Sessions {
         for edge in doubled.difference(&told) {
             tracing::warn!(
                 name: "edge_doubled", edge,
-                "two edges say this name: what is said of one holds for either, and clicks may be said to be complete too early; \
-                 give each a --name of its own"
+                "two edges say this name: what is said of one holds for either, and clicks are complete up to the earlier of their \
+                 times; give each a --name of its own"
             );
         }
     }
