@@ -1,14 +1,15 @@
 //! Up to when clicks are complete: what each process of an edge says of itself with its pings, and of those that follow another
 //! control what that has written down. What is counted is not known here.
 
+use crate::call::blocking;
 use crate::metrics::ClickNumbers;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use store::clock::unix_ms;
 use store::model::StoreFault;
+use store::port::Repository;
 use store::port::clicks::{EDGE_SILENT, EdgeUntil};
-use store::port::{Repository, blocking};
 use tokio::sync::watch;
 
 /// Between two exchanges with the store, of which answers are late by as much at most.

@@ -146,7 +146,7 @@ impl Collector for Metrics {
             "Seconds from a call's entrance to its answer; of one that streams, to the beginning of its stream.",
             |series| {
                 durations.iter().try_for_each(|(method, timings)| {
-                    let of_method = kept.iter().filter(|call| call.method == **method);
+                    let of_method = kept.iter().filter(|call| call.method == *method);
                     let histogram = timings.histogram().with_exemplars(of_method.map(exemplar).collect());
                     series(&[("method", *method)], &histogram)
                 })
