@@ -4,6 +4,7 @@ mod attacks;
 mod beside;
 mod bulk;
 mod connection;
+mod cores;
 mod faults;
 mod fleet;
 mod handovers;
