@@ -107,7 +107,7 @@ pub fn post(api: SocketAddr, key: &str, path: &str, body: &str) -> Result<serde_
     let mut connection = Connection::new(api)?;
     let (reply, _) = connection.ask(&request)?;
     let told = String::from_utf8_lossy(connection.body());
-    if reply.status != 200 {
+    if !(200..300).contains(&reply.status) {
         return Err(format!("{path}: {} {told}", reply.status));
     }
     serde_json::from_str(&told).map_err(|fault| format!("{path}: {fault}"))
