@@ -2,6 +2,7 @@
 //! visitors wait while their edge's control is asked without end.
 
 use crate::attacks::Driver;
+use crate::connection::Connection;
 use crate::fleet::{Edge, Fleet, OTHER_CORE};
 use crate::hits::{self, Hits};
 use crate::http;
@@ -10,8 +11,7 @@ use clap::Args;
 use prost_types::Timestamp;
 use services::stats::{interval, median};
 use services::{Random, Zipf};
-use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -130,47 +130,26 @@ struct ClickStock {
 
 /// Somebody who asks one question after the other, on one connection.
 struct Asker {
-    stream: TcpStream,
-    buffer: Vec<u8>,
+    connection: Connection,
     random: Random,
     stock: Arc<ClickStock>,
 }
 
 impl Asker {
     fn new(api: SocketAddr, seed: u64, stock: Arc<ClickStock>) -> Result<Self, String> {
-        let stream = TcpStream::connect(api).map_err(text)?;
-        stream.set_nodelay(true).map_err(text)?;
-        stream.set_read_timeout(Some(Duration::from_secs(30))).map_err(text)?;
-        Ok(Self { stream, buffer: vec![0; 1 << 16], random: Random::new(seed), stock })
+        Ok(Self { connection: Connection::new(api)?, random: Random::new(seed), stock })
     }
 
-    /// The answer, and how long it took.
+    /// The answer, and how many milliseconds it took.
     fn ask(&mut self, path: &str) -> Result<(http::Reply, f64), String> {
-        let began = Instant::now();
         let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n");
-        self.stream.write_all(request.as_bytes()).map_err(text)?;
-        let mut filled = 0;
-        loop {
-            if filled == self.buffer.len() {
-                self.buffer.resize(2 * filled, 0);
-            }
-            let count = self.stream.read(&mut self.buffer[filled..]).map_err(text)?;
-            filled += count;
-            if let Some(reply) = http::reply(&self.buffer[..filled])? {
-                return Ok((reply, began.elapsed().as_secs_f64() * 1e3));
-            }
-            if count == 0 {
-                return Err(format!("{path}: the connection ended"));
-            }
-        }
+        self.connection.ask(&request).map_err(|fault| format!("{path}: {fault}"))
     }
 
     /// The answer's body.
     fn body(&mut self, path: &str) -> Result<serde_json::Value, String> {
         let (reply, _) = self.ask(path)?;
-        let whole = &self.buffer[..reply.length];
-        let head = whole.windows(4).position(|end| end == b"\r\n\r\n").unwrap_or(0) + 4;
-        let body = serde_json::from_slice(&whole[head..]).map_err(text)?;
+        let body = serde_json::from_slice(self.connection.body()).map_err(text)?;
         if reply.status == 200 { Ok(body) } else { Err(format!("{path}: {body}")) }
     }
 
@@ -181,8 +160,8 @@ impl Asker {
                 (reply, ms) if reply.status == 200 => return Ok(ms),
                 (reply, _) if reply.status == 429 => std::thread::sleep(Duration::from_millis(200)),
                 (reply, _) => {
-                    let body = String::from_utf8_lossy(&self.buffer[..reply.length]);
-                    return Err(format!("{path}: {}", body.lines().last().unwrap_or_default()));
+                    let body = String::from_utf8_lossy(self.connection.body());
+                    return Err(format!("{path}: {} {body}", reply.status));
                 }
             }
         }

@@ -17,7 +17,7 @@ mod tools;
 
 use std::process::{Command, ExitCode};
 
-const USAGE: &str = "usage: xtask test|bench|load|compare [ARGS…] | test-long | fuzz SECONDS [TARGET…] | lint | deny | services | release [--binary PATH] [--out DIR] | release-twice | image-root DIR --binary PATH | gen-snapshot LINKS FILE | gen-clicks CLICKS LINKS DAYS FILE | lines | crawlers PACKAGE | dashboards | demo PROGRAMS OUT";
+const USAGE: &str = "usage: xtask test|bench|load|compare [ARGS…] | test-long | fuzz SECONDS [TARGET…] | lint | deny | services | release [--binary PATH] [--out DIR] | release-twice | image-root DIR --binary PATH | gen-snapshot LINKS FILE | gen-clicks CLICKS LINKS DAYS FILE|URL [OF-THE-FIRST] | lines | crawlers PACKAGE | dashboards | demo PROGRAMS OUT";
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
@@ -54,7 +54,8 @@ fn main() -> ExitCode {
         "release" => release::from_words(rest).unwrap_or_else(|| Err(USAGE.to_owned())),
         "release-twice" => release::twice(),
         "gen-clicks" => match rest {
-            [clicks, links, days, file] => gen_clicks::generate(clicks, links, days, file.as_ref()),
+            [clicks, links, days, to] => gen_clicks::generate(clicks, links, days, to, "0"),
+            [clicks, links, days, to, first] => gen_clicks::generate(clicks, links, days, to, first),
             _ => Err(USAGE.to_owned()),
         },
         "gen-snapshot" => match rest {
