@@ -7,6 +7,7 @@ mod survey;
 
 pub use survey::{RedisSurvey, RedisUse, survey};
 
+use crate::call::blocking;
 use crate::clock;
 use crate::follow::{Feeder, Offers, OriginValue, offers};
 use crate::metrics::{Metrics, RedisNumbers};
@@ -19,7 +20,6 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use store::model::StoreFault;
-use store::port::blocking;
 use store::random;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;

@@ -1,6 +1,7 @@
 //! The one port: who may bind it, what arrives on a connection, how it all ends. What a call does is not here.
 
 use crate::asks::Asks;
+use crate::call::blocking;
 use crate::day_keys::DayKeys;
 use crate::follow::{Feeder, Proofs, StreamLog, StreamQuotas};
 use crate::heads::Heads;
@@ -210,11 +211,11 @@ async fn start_with(
     let store = WatchedStore::over(store, metrics.store.clone());
     let unread = |e: StoreFault| StartFault::because(format!("cannot read {}", store.name()), e);
     let unbound = |e: std::io::Error| cannot_listen("--api", config.api, e);
-    let first = store::port::blocking(&store, Repository::head).await;
+    let first = blocking(&store, Repository::head).await;
     let first = first.map_err(unread)?;
-    let known = store::port::blocking(&store, |store| store.sessions(None)).await;
+    let known = blocking(&store, |store| store.sessions(None)).await;
     let known = known.map_err(unread)?;
-    let secret = store::port::blocking(&store, Repository::secret).await;
+    let secret = blocking(&store, Repository::secret).await;
     let secret = secret.map_err(unread)?;
     let (offers, relays) = relay::open(config.redis.as_ref(), &metrics).map_err(StartFault::new)?;
     let OpenSockets { api: listener, own } = sockets.listen().map_err(unbound)?;
@@ -458,7 +459,7 @@ impl Succession {
 /// A second without a write. A store that takes none any more is noticed here; its watcher tells.
 async fn idle(store: &Arc<dyn Repository>) {
     tokio::time::sleep(Duration::from_secs(1)).await;
-    let _ = store::port::blocking(store, Repository::writable).await;
+    let _ = blocking(store, Repository::writable).await;
 }
 
 async fn history_began(store: &Arc<dyn Repository>, epoch: Epoch) {
@@ -472,7 +473,7 @@ async fn history_began(store: &Arc<dyn Repository>, epoch: Epoch) {
 
 /// The history of this epoch, if it took another's place.
 async fn begun(store: &Arc<dyn Repository>, epoch: Epoch) -> Option<History> {
-    let all = store::port::blocking(store, Repository::histories).await.ok()?;
+    let all = blocking(store, Repository::histories).await.ok()?;
     all.into_iter().find(|history| history.epoch == epoch)
 }
 

@@ -1,5 +1,6 @@
 //! Control, Redis and edges on cores of their own, for what is measured and not broken.
 
+use crate::cores;
 use crate::http::{get, metric};
 use crate::process::{Dir, command, linkr};
 use services::Process;
@@ -195,10 +196,7 @@ impl Edge {
 
     /// Seconds of a core that the process has used (in hundredths, as the kernel says them).
     pub fn cpu_seconds(&self) -> f64 {
-        let text = std::fs::read_to_string(format!("/proc/{}/stat", self.process.id())).unwrap_or_default();
-        // Behind the name, which may hold anything: user and system time are the 12th and 13th.
-        let fields = text.rsplit(')').next().unwrap_or_default().split_whitespace().skip(11).take(2);
-        fields.filter_map(|ticks| ticks.parse::<f64>().ok()).sum::<f64>() / 100.0
+        cores::cpu_seconds(self.process.id())
     }
 
     /// A metric, by its whole name.

@@ -3,6 +3,7 @@
 mod attacks;
 mod beside;
 mod bulk;
+mod cores;
 mod faults;
 mod fleet;
 mod handovers;

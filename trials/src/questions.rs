@@ -4,7 +4,7 @@
 use crate::attacks::Driver;
 use crate::fleet::{Edge, Fleet, OTHER_CORE};
 use crate::hits::{self, Hits};
-use crate::http::{self, metric};
+use crate::http;
 use crate::redis::{links, row};
 use clap::Args;
 use prost_types::Timestamp;
@@ -270,7 +270,7 @@ impl Questions {
         let Some(mut fleet) = Fleet::start_on(&format!("sqlite:{}", store.display()), false)? else {
             return Ok(true);
         };
-        if metric(fleet.admin, "linkr_control_log_head").await == Some(0.0) {
+        if !self.has_links(fleet.api)? {
             println!("{}", fleet.import(&links(&fleet, 0..self.links)?)?);
         }
         let stock = self.stock(fleet.api)?;
@@ -287,17 +287,34 @@ impl Questions {
         Ok(good)
     }
 
-    fn stock(&self, api: SocketAddr) -> Result<Arc<ClickStock>, String> {
+    /// Whether the links are in the store, from a trial before: they are imported in their order.
+    fn has_links(&self, api: SocketAddr) -> Result<bool, String> {
+        let last = self.links.checked_sub(1).ok_or("--links 0: there is nothing to ask about")?;
+        let path = format!("/v1/links/{}", row(last).0);
+        let (reply, _) = Asker::new(api, 0, self.stock_of(Vec::new())?)?.ask(&path)?;
+        match reply.status {
+            200 => Ok(true),
+            404 => Ok(false),
+            status => Err(format!("{path}: {status}")),
+        }
+    }
+
+    /// What questions are drawn from where these are the most clicked links.
+    fn stock_of(&self, known: Vec<String>) -> Result<Arc<ClickStock>, String> {
         let until = SystemTime::now().duration_since(UNIX_EPOCH).map_err(text)?.as_secs() as i64;
-        let stock = |known| ClickStock {
+        Ok(Arc::new(ClickStock {
             known,
             by_link: Zipf::new(self.links, ZIPF),
             links: self.links,
             from: until - self.days * DAY,
             until,
-        };
-        let mut asker = Asker::new(api, 0, Arc::new(stock(Vec::new())))?;
-        let all = between(until - self.days * DAY, until);
+        }))
+    }
+
+    fn stock(&self, api: SocketAddr) -> Result<Arc<ClickStock>, String> {
+        let stock = self.stock_of(Vec::new())?;
+        let all = between(stock.from, stock.until);
+        let mut asker = Asker::new(api, 0, stock)?;
         let answer = asker.body(&format!("/v1/clicks?{all}&group_by=link&limit={KNOWN}"))?;
         let rows = answer["rows"].as_array().map(Vec::as_slice).unwrap_or_default();
         let code = |row: &serde_json::Value| row["keys"][0].as_str().map(str::to_owned);
@@ -310,14 +327,14 @@ impl Questions {
             known.first().ok_or("no link has clicks")?,
             rows[0]["count"]
         );
-        Ok(Arc::new(stock(known)))
+        self.stock_of(known)
     }
 
     /// How long each kind takes, one at a time.
     fn quick(&self, api: SocketAddr, stock: &Arc<ClickStock>) -> Result<bool, String> {
         println!(
-            "{:36} {:>6} {:>8} {:>8} {:>8} {:>8}",
-            "one at a time, ms", "asked", "p50", "p99", "most", "limit"
+            "{:36} {:>6} {:>8} {:>8} {:>8} {:>12}",
+            "one at a time, ms", "asked", "p50", "p99", "most", "limit of p99"
         );
         let mut good = true;
         for (kind, seed) in KINDS.iter().zip(1..) {
@@ -330,16 +347,20 @@ impl Questions {
             took.sort_by(|one, other| one.0.total_cmp(&other.0));
             let at = |part: f64| took[((took.len() as f64 * part) as usize).min(took.len() - 1)].0;
             let (p99, (most, slowest)) = (at(0.99), &took[took.len() - 1]);
-            let is_good = self.untimed || p99 <= kind.most;
+            let is_good = p99 <= kind.most;
+            let verdict = match (is_good, self.untimed) {
+                (true, _) => "pass".to_owned(),
+                (false, true) => "beyond it, untimed".to_owned(),
+                (false, false) => format!("FAIL: {slowest}"),
+            };
             println!(
-                "{:36} {:6} {:8.2} {p99:8.2} {most:8.2} {:8.0}{}",
+                "{:36} {:6} {:8.2} {p99:8.2} {most:8.2} {:12.0}  {verdict}",
                 kind.name,
                 took.len(),
                 at(0.5),
                 kind.most,
-                if is_good { String::new() } else { format!("  BEYOND IT: {slowest}") }
             );
-            good &= is_good;
+            good &= is_good || self.untimed;
         }
         Ok(good)
     }

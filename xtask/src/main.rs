@@ -12,6 +12,7 @@ mod python;
 mod release;
 mod servers;
 mod snapshot;
+mod suites;
 mod tools;
 
 use std::process::{Command, ExitCode};
@@ -107,10 +108,14 @@ fn measure(words: &[&str], more: &[String]) -> Result<(), String> {
 /// All crates, with the half of link that only the write side uses.
 const TESTS: [&str; 5] = ["test", "--workspace", "--locked", "--features", "link/given"];
 
-/// What a change must pass before anybody else sees it. Words behind `test` choose tests.
+/// What a change must pass before anybody else sees it. Words behind `test` choose tests, which cargo runs one program after
+/// another.
 fn test(more: &[String]) -> Result<(), String> {
     tools::install_what_is_missing();
     python::install_what_is_missing();
+    if more.is_empty() {
+        return suites::run(&suites::build(&TESTS)?, &threads(), &[]);
+    }
     cargo_with(&TESTS, more, &[("RUST_TEST_THREADS", &threads())])
 }
 
@@ -127,7 +132,7 @@ fn test_long() -> Result<(), String> {
     python::install_what_is_missing();
     axe::install_what_is_missing();
     tools::install_engines();
-    cargo(&TESTS, &["--".to_owned(), "--ignored".to_owned()])?;
+    suites::run(&suites::build(&TESTS)?, &threads(), &["--ignored"])?;
     // Apart: with the feature every shared word of the set is one of the test's.
     cargo(&["test", "--locked", "--package", "hot", "--features", "shuttle", "--test", "threads"], &[])?;
     fuzz::run(20, &fuzz::TARGETS)
