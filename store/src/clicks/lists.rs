@@ -227,6 +227,26 @@ mod tests {
         }
     }
 
+    /// Numbers of a byte are read in another way than longer ones, and the last entry has nothing behind it.
+    #[test]
+    fn entries_of_every_length_come_back_beside_each_other() {
+        let gaps = [1, 63, 64, 8_191, 8_192];
+        let counts = [1, 2, 129, 130, 16_385, 16_386];
+        for first in 0..gaps.len() * counts.len() {
+            let mut uid = 0;
+            let entries: Vec<_> = (first..first + 40)
+                .map(|at| {
+                    uid += gaps[at % gaps.len()];
+                    ListEntry { uid, count: counts[at * 7 / 3 % counts.len()] }
+                })
+                .collect();
+            for length in 0..entries.len() {
+                let bytes = encode(&entries[..length]);
+                assert_eq!(decode(&bytes).unwrap(), entries[..length], "{first} {length}");
+            }
+        }
+    }
+
     #[test]
     fn a_long_list_is_compressed_and_comes_back() {
         let long: Vec<_> =
