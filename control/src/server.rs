@@ -90,6 +90,8 @@ pub struct Config {
     pub link_files: Option<ui::LinkFiles>,
     /// What takes the spans of this process; `None`: there are none.
     pub traces: Option<Traces>,
+    /// Where the edge in this process answers: no target may lead there.
+    pub own_listeners: OwnListeners,
 }
 
 /// Where links are kept.
@@ -152,7 +154,6 @@ pub struct ControlServer {
     stop: watch::Sender<bool>,
     ending: watch::Sender<ShutdownPhase>,
     early: mpsc::Receiver<Infallible>,
-    own_listeners: OwnListeners,
     readiness: Readiness,
     tickets: ui::SignInTickets,
     tasks: Vec<JoinHandle<()>>,
@@ -248,7 +249,6 @@ async fn start_with(
     let heads = standing.map(|_| Arc::new(Heads::new(store.clone())));
     let sessions = Sessions::new(known, standing.is_some());
     let (reports, asks) = (Arc::<Reports>::default(), Arc::<Asks>::default());
-    let own_listeners = OwnListeners::default();
     let (intake, commits) = Intake::new(store.clone(), metrics.clicks.clone());
     let day_keys = Arc::new(DayKeys::new(store.clone()));
     let horizon = Arc::new(Horizon::new(store.clone(), metrics.clicks.clone()));
@@ -262,7 +262,7 @@ async fn start_with(
         ClickSources { horizon: horizon.clone(), live: live.clone(), stop: stopped.clone() },
         InstallationRules::new(&config.more_schemes, &config.own_hosts, &config.reserved_codes)
             .at(config.base_url)
-            .beside(own_listeners.clone()),
+            .beside(config.own_listeners),
     );
     let prepared = service.prepare().await;
     prepared.map_err(|e| StartFault::because(format!("cannot read {}", store.name()), e))?;
@@ -382,7 +382,6 @@ async fn start_with(
         stop,
         ending,
         early,
-        own_listeners,
         readiness,
         tickets: site.tickets(),
         tasks,
@@ -486,11 +485,6 @@ impl ControlServer {
     /// Where the edge in this process finds it.
     pub fn own_api(&self) -> &str {
         &self.own_api
-    }
-
-    /// Where the edge in this process answers: no target may lead there.
-    pub fn knows_edge_at(&self, listeners: Vec<SocketAddr>) {
-        self.own_listeners.set(listeners);
     }
 
     /// The numbers.
