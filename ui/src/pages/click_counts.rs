@@ -146,8 +146,8 @@ struct Overview {
 impl Overview {
     async fn read(visit: &Visit, question: &Question<'_>, domain: &str) -> Result<Self, Refusal> {
         let (period, step) = (&question.period, question.period.step.name);
-        let by = (step, &*question.splits());
-        let now = visit.call(question.counts_with(domain, &period.now, by, ROWS)).await?;
+        let splits = question.splits();
+        let now = visit.call(question.counts_with(domain, &period.now, (step, &splits), ROWS)).await?;
         let before = visit.call(question.counts(domain, &period.before, step, "")).await;
         Ok(Self { now, before })
     }
