@@ -47,14 +47,16 @@ impl LinkFileForms for CommandForms {
             base: base.transpose().map_err(|why| format!("the host of targets: {why}"))?,
         };
         let name = if file.name.is_empty() { "what was given" } else { &file.name };
-        let first = file.text.lines().next().unwrap_or_default();
+        let first = file.text.lines().find(|line| !line.trim().is_empty()).unwrap_or_default();
         let (text, above) = match file.headless {
             true => (format!("code{}target\n{}", char::from(separator(first.as_bytes())), file.text), 1),
             false => (file.text.clone(), 0),
         };
         let missing = MissingColumn::of_line(first.as_bytes(), &reading.columns);
-        if let Some(missing) = missing.filter(|_| format == Format::Csv && !file.headless) {
-            return Err(headless(&missing));
+        if let Some(missing) =
+            missing.filter(|_| format == Format::Csv && !file.headless && !first.starts_with("sep="))
+        {
+            return Err(no_header(&missing));
         }
         let source = Box::new(Cursor::new(text.into_bytes()));
         let mut rows = Rows::open(source, name, &file.domain, &reading, Ok(format)).map_err(said)?;
@@ -108,16 +110,17 @@ impl LinkFileForms for CommandForms {
 fn looks_like(file: &LinkFile) -> Option<Format> {
     let first = file.text.trim_start().lines().next().unwrap_or_default().trim();
     let is_table = first.contains([',', ';', '\t']) && !first.ends_with([';', '{']);
-    match () {
-        () if !file.name.is_empty() => None,
-        () if file.headless => Some(Format::Csv),
-        () if first.starts_with('{') && first.ends_with('}') => Some(Format::Jsonl),
-        () => is_table.then_some(Format::Csv),
+    if !file.name.is_empty() {
+        None
+    } else if first.starts_with('{') && first.ends_with('}') {
+        Some(Format::Jsonl)
+    } else {
+        (file.headless || is_table).then_some(Format::Csv)
     }
 }
 
 /// What a page says of a first line that is no header.
-fn headless(missing: &MissingColumn) -> String {
+fn no_header(missing: &MissingColumn) -> String {
     match missing.other {
         _ if missing.is_map => "These are rows of a map: choose its form".to_owned(),
         Some(other) => format!("This looks like the form {}: choose it", other.name()),

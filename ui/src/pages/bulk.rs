@@ -163,7 +163,7 @@ pub async fn run(visit: Visit) -> Result<Answer, Refusal> {
         Err(refusal) if done.changed.is_empty() => Ok(visit.not_done(back, &refusal)),
         ended => {
             let mut said = done.told(deed);
-            if let Some((found, true)) = in_all {
+            if let Some(ListCount { found, exact: true }) = in_all {
                 said.push_str(&not_selected(found.saturating_sub(picked.len() as u64)));
             }
             if let Err(refusal) = ended {
@@ -191,20 +191,26 @@ fn not_selected(left: u64) -> String {
     }
 }
 
-/// How many a list finds, and whether these are all.
-async fn counted(visit: &Visit, query: &Pairs) -> Result<(u64, bool), Refusal> {
+/// How many links a list finds.
+struct ListCount {
+    found: u64,
+    /// Whether these are all.
+    exact: bool,
+}
+
+async fn counted(visit: &Visit, query: &Pairs) -> Result<ListCount, Refusal> {
     let condition = filter(query);
     let deleted = if query.has("deleted") { "true" } else { "" };
     let parameters = [("filter", condition.as_str()), ("show_deleted", deleted)];
     let answer = visit.call(Call::get(&domain_path(visit.domain(), "/links:count"), &parameters)).await?;
-    Ok((answer["count"].as_u64().unwrap_or(0), answer["exact"] == true))
+    Ok(ListCount { found: answer["count"].as_u64().unwrap_or(0), exact: answer["exact"] == true })
 }
 
 /// What is done to all links of a list is asked for once more, with how many they are.
 async fn asked_again(visit: &Visit, wish: &Wish<'_>, query: &Pairs, back: &str) -> Result<Answer, Refusal> {
-    let (count, exact) = counted(visit, query).await?;
+    let ListCount { found: count, exact } = counted(visit, query).await?;
     let word = wish.deed.word();
-    let many = format!("{}{}", if exact { "all " } else { "more than " }, show::links(count));
+    let many = format!("{}{}", if exact { "all " } else { "at least " }, show::links(count));
     let body = html! {
         p class="lead" { (word) @if !wish.tag.is_empty() { " “" (wish.tag) "”" } ", of " strong { (many) } " that this list finds?" }
         dl class="facts" {

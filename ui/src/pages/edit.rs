@@ -68,24 +68,31 @@ pub async fn create(visit: Visit) -> Result<Answer, Refusal> {
         Err(refusal) if refusal.status == StatusCode::UNAUTHORIZED => Err(refusal),
         Err(refusal) => {
             let taken = taken(&visit, &refusal);
-            let refusal = taken.as_ref().map_or(&refusal, |(_, words)| words);
-            let there = taken.as_ref().map(|(there, _)| there.as_str());
-            new_form(&visit, &visit.form, &typed, Some(refusal), there).await
+            let link = taken.as_ref().map(|taken| taken.link.as_str());
+            let wrong = taken.as_ref().map_or(&refusal, |taken| &taken.refusal);
+            new_form(&visit, &visit.form, &typed, Some(wrong), link).await
         }
     }
 }
 
-/// Where the link is that has the code already, and that in words.
-fn taken(visit: &Visit, refusal: &Refusal) -> Option<(String, Refusal)> {
+/// A code that has a link already.
+struct TakenCode {
+    /// The page of that link.
+    link: String,
+    /// The refusal in words of a page, beside its field.
+    refusal: Refusal,
+}
+
+fn taken(visit: &Visit, refusal: &Refusal) -> Option<TakenCode> {
     let code = visit.form.get("code");
     let why = match refusal.reason.as_str() {
         "EXISTS" => format!("The code {code} has a link already."),
         "CODE_DELETED" => format!("The code {code} belongs to a deleted link, which can be brought back."),
         _ => return None,
     };
-    let there = href("/ui/link", &[("domain", visit.domain()), ("code", code)]);
-    let words = Refusal { detail: why, field: Some("code".to_owned()), ..refusal.clone() };
-    (!code.is_empty()).then_some((there, words))
+    let link = href("/ui/link", &[("domain", visit.domain()), ("code", code)]);
+    let refusal = Refusal { detail: why, field: Some("code".to_owned()), ..refusal.clone() };
+    (!code.is_empty()).then_some(TakenCode { link, refusal })
 }
 
 /// When a link begins and ends, in the zone in which that was typed.

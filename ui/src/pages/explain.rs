@@ -60,11 +60,10 @@ pub async fn show(visit: Visit) -> Result<Answer, Refusal> {
         let path = link_path(visit.domain(), visit.code(), ":explain");
         match visit.call(Call::get(&path, &[("edge", edge)])).await {
             Err(refusal) if refusal.status == StatusCode::UNAUTHORIZED => return Err(refusal),
-            one => told.push((edge, one)),
+            one => told.push(one),
         }
     }
-    let refused =
-        |(_, one): &(&str, Result<Value, Refusal>)| one.as_ref().err().map(|refusal| refusal.status);
+    let refused = |one: &Result<Value, Refusal>| one.as_ref().err().map(|refusal| refusal.status);
     let status = if told.len() == 1 { refused(&told[0]).unwrap_or(StatusCode::OK) } else { StatusCode::OK };
     let reasons = if told.is_empty() { None } else { Reasons::read(&visit).await };
     let body = html! {
@@ -75,10 +74,10 @@ pub async fn show(visit: Visit) -> Result<Answer, Refusal> {
         }
         @if names.is_empty() { p class="empty" { "No edge is known: there is none to ask." } }
         @else { (question(&visit, &names, named)) }
-        @for (edge, one) in &told {
+        @for one in &told {
             @match one {
                 Ok(told) => { (explanation(told, reasons.as_ref())) }
-                Err(refusal) => { p class="notice bad" { "Edge " (edge) ": " (show::sentence(&refusal.detail)) } }
+                Err(refusal) => { p class="notice bad" { (show::sentence(&refusal.detail)) } }
             }
         }
         @if named == EVERY_EDGE && names.len() > EDGES {

@@ -1,7 +1,7 @@
 //! The list of links: what is looked for, and a page of what is found. What is done to many of them is in `bulk`.
 
 use crate::answer::Answer;
-use crate::api::{Call, Refusal, domain_path, link_path};
+use crate::api::{Call, Refusal, domain_path};
 use crate::form::{Pairs, href};
 use crate::show::{self, list as elements, state_mark, text};
 use crate::visit::Visit;
