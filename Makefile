@@ -30,7 +30,7 @@ compare:
 # Real processes under faults, judged from outside, in the long form (about an hour); ARGS go to the first.
 .PHONY: trials
 trials:
-	cargo build --release --locked --package cli --package trials --package loadtest
+	cargo build --release --locked --package cli --package trials --package loadtest --package xtask
 	target/release/linkr-trials run --json target/trials.json $(ARGS)
 	target/release/linkr-trials run --stack production --controls 2 --trials 5 --window 3000 --json target/production.json
 	target/release/linkr-trials run --stack cluster --controls 2 --trials 5 --window 3000 --json target/cluster.json \
@@ -45,6 +45,8 @@ trials:
 	target/release/linkr-trials handovers
 	target/release/linkr-trials storm
 	target/release/linkr-trials bulk
+	target/release/linkr-trials pages --store sqlite
+	target/release/linkr-trials pages --store postgres
 
 # Two edges, each restarted twenty times behind a real HAProxy and a real nginx: no request may fail.
 .PHONY: restarts

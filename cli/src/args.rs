@@ -9,6 +9,8 @@ mod keys;
 mod links;
 mod moments;
 mod named;
+#[cfg(test)]
+mod page_commands;
 mod tags;
 mod tail;
 mod targets;

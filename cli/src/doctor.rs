@@ -34,6 +34,7 @@ fn looked_at(facts: &Facts) -> Vec<String> {
     let mut all = vec!["settings".to_owned(), "this machine".to_owned()];
     all.extend(facts.running.iter().map(|running| format!("what runs at {}", running.admin)));
     all.extend(facts.others.iter().map(|(address, _)| format!("what runs at {address}")));
+    all.extend(facts.sqlite.as_ref().map(|_| "SQLite".to_owned()));
     all.extend(facts.postgres.as_ref().map(|_| "PostgreSQL".to_owned()));
     all.extend(facts.redis.as_ref().map(|_| "Redis".to_owned()));
     all

@@ -12,7 +12,7 @@ use std::os::fd::AsFd;
 use std::panic::PanicHookInfo;
 use std::sync::OnceLock;
 use std::time::Duration;
-use tracing::span::{Attributes, Id, Record};
+use tracing::span::{Attributes, Id};
 use tracing::{Event, Subscriber};
 use tracing_subscriber::layer::{Context, SubscriberExt};
 use tracing_subscriber::registry::LookupSpan;
@@ -66,11 +66,11 @@ pub enum LogForm {
     Json,
 }
 
-/// Takes up stdout, stderr, the log and panics, once for the process, and the spans for `traces`.
+/// Takes up stdout, stderr, the log and panics, once for the process.
 ///
 /// # Errors
 /// The filter is none, or there is no thread to be had.
-pub fn start(form: LogForm, traces: Option<&control::Traces>) -> Result<(), CommandFault> {
+pub fn start(form: LogForm) -> Result<(), CommandFault> {
     let filter = filter()?;
     let colours = form == LogForm::Text && std::io::stderr().is_terminal();
     let cannot = |fault: std::io::Error| CommandFault::new(format_args!("cannot start the log: {fault}"));
@@ -83,8 +83,7 @@ pub fn start(form: LogForm, traces: Option<&control::Traces>) -> Result<(), Comm
         stderr: Queue::start("log", stderr, move |lost| line::lost(form, colours, lost)).map_err(cannot)?,
     };
     if STREAMS.set(streams).is_ok() {
-        let spans = traces.map(control::Traces::layer);
-        tracing_subscriber::registry().with(filter).with(LineLayer { form, colours }).with(spans).init();
+        tracing_subscriber::registry().with(filter).with(LineLayer { form, colours }).init();
         std::panic::set_hook(Box::new(panicked));
     }
     Ok(())
@@ -181,18 +180,11 @@ struct LineLayer {
 
 impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for LineLayer {
     fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, context: Context<'_, S>) {
-        // Those for traces are no words of the log.
+        // Those of libraries are no words of the log.
         let Some(span) = context.span(id).filter(|span| span.name() == "request") else { return };
         let mut fields = EventFields::default();
         attributes.record(&mut fields);
         span.extensions_mut().insert(fields);
-    }
-
-    fn on_record(&self, id: &Id, values: &Record<'_>, context: Context<'_, S>) {
-        let Some(span) = context.span(id) else { return };
-        if let Some(fields) = span.extensions_mut().get_mut::<EventFields>() {
-            values.record(fields);
-        }
     }
 
     fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {

@@ -45,7 +45,7 @@ fn main() -> ExitCode {
 fn run(command: Command) -> Result<(), CommandFault> {
     let traces = serve::traces(&command)?;
     if let Some(form) = serve::log_form(&command) {
-        log::start(form, traces.as_ref())?; // before anything is said: a server waits for no reader
+        log::start(form)?; // before anything is said: a server waits for no reader
     }
     line::warn();
     serve::check(&command)?;

@@ -289,6 +289,7 @@ fn control_config(
         trusted_peers: behind.trusted_peers.clone(),
         link_files: Some(client::link_files()),
         traces: None,
+        own_listeners: control::OwnListeners::default(),
     })
 }
 

@@ -24,6 +24,8 @@ mod copies;
 mod corpora;
 #[path = "e2e/crowds.rs"]
 mod crowds;
+#[path = "e2e/deployed.rs"]
+mod deployed;
 #[path = "e2e/doctor.rs"]
 mod doctor;
 #[path = "e2e/domains.rs"]

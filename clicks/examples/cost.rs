@@ -1,7 +1,7 @@
 //! What clicks cost in bytes and in time: batches, roll-ups and questions over clicks as they are drawn here, on links by
 //! Zipf 0.9 over a million. Prints a table; run it with `cargo run --release -p clicks --example cost`.
 
-use clicks::ask::{ClickFilter, ClickGroup, QUARTER_MS, Tally};
+use clicks::ask::{ClickFilter, ClickGroup, MAX_ROWS, QUARTER_MS, Tally};
 use clicks::batch::{AgentText, Batch, decode, encode, join};
 use clicks::rollup::{Dictionary, OTHER_TEXT, Rollup, Tuple};
 use clicks::{Click, Country, Device, Kind, Language};
@@ -304,7 +304,7 @@ impl World {
             for (start, blob) in &blobs {
                 tally.rollup(1, *start, blob, &words).expect("it was encoded");
             }
-            let counts = tally.finish();
+            let counts = tally.finish(MAX_ROWS);
             println!("{:<58} {:>10.2} {:>10}", name, start.ns() as f64 / 1e6, counts.rows.len());
         }
     }

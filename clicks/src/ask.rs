@@ -3,6 +3,7 @@
 
 mod filter;
 mod slots;
+mod sums;
 mod tally;
 
 pub use filter::ClickFilter;
@@ -89,15 +90,12 @@ pub struct CountRow {
 /// An answer.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
-    /// In rising order of their keys.
+    /// The highest count first; of the same count in the order of their keys.
     pub rows: Vec<CountRow>,
-}
-
-impl Counts {
-    /// All clicks of the answer.
-    pub fn total(&self) -> u64 {
-        self.rows.iter().fold(0, |sum, row| sum.saturating_add(row.count))
-    }
+    /// All clicks that were counted, those of rows that were left out among them.
+    pub total: u64,
+    /// Whether rows were left out.
+    pub more: bool,
 }
 
 /// Why a question cannot be answered.

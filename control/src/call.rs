@@ -1,10 +1,13 @@
-//! What is told of one call when it has ended: one line a write, others on demand. Whoever makes the call is not known here.
+//! A call under way: what belongs to it on other tasks and threads, and what is told of it when it has ended, one line a write,
+//! others on demand. Whoever makes the call is not known here.
 
-use crate::traces;
+use crate::traces::CallSpan;
 use proto::described;
 use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
+use store::model::StoreFault;
+use store::port::Repository;
 
 tokio::task_local! {
     static CALL: Arc<OngoingCall>;
@@ -16,8 +19,10 @@ pub struct OngoingCall {
     method: &'static str,
     key: Arc<str>,
     began: Instant,
-    /// Its request and trace.
-    span: tracing::Span,
+    /// Its request, for the log.
+    request: tracing::Span,
+    /// What its trace is told.
+    span: CallSpan,
     state: Mutex<CallState>,
 }
 
@@ -33,9 +38,9 @@ struct CallState {
 impl OngoingCall {
     /// A call that begins now, by whoever shows this key.
     pub fn new(method: &'static str, key: Arc<str>) -> Arc<Self> {
-        let (began, span, state) = (Instant::now(), tracing::Span::current(), Mutex::default());
-        traces::named(method);
-        Arc::new(Self { method, key, began, span, state })
+        let (began, request, span) = (Instant::now(), tracing::Span::current(), CallSpan::current());
+        span.named(method);
+        Arc::new(Self { method, key, began, request, span, state: Mutex::default() })
     }
 
     /// Runs it. What came of it is told behind it, or when its stream ends.
@@ -46,7 +51,7 @@ impl OngoingCall {
             Some(code) => self.tell(code, &state),
             None => {
                 state.streams = true;
-                traces::streams(&self.span);
+                self.span.streams();
             }
         }
         drop(state);
@@ -63,12 +68,12 @@ impl OngoingCall {
     }
 
     fn tell(&self, code: &'static str, state: &CallState) {
-        traces::came_to(&self.span, code);
+        self.span.came_to(code);
         let (method, key_id, ms) = (self.method, &*self.key, self.began.elapsed().as_secs_f64() * 1e3);
         let ms = (ms * 1e3).round() / 1e3;
         let revision = (!state.revision.is_empty()).then_some(state.revision.as_str());
         let rows = (state.rows > 0).then_some(state.rows);
-        self.span.in_scope(|| match writes(method) {
+        self.request.in_scope(|| match writes(method) {
             true => tracing::info!(
                 name: "write", target: "calls", method, code, key_id, revision, rows, ms, "a write was answered"
             ),
@@ -104,7 +109,7 @@ pub fn rows(count: usize) {
     let _ = CALL.try_with(|call| {
         let mut state = call.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.rows += count as u64;
-        traces::rows(&call.span, state.rows);
+        call.span.rows(state.rows);
     });
 }
 
@@ -117,6 +122,17 @@ pub fn part<F: Future>(work: F) -> impl Future<Output = F::Output> {
             None => work.await,
         }
     }
+}
+
+/// Runs a blocking call of the store where blocking is allowed, as a part of the call of this task.
+pub async fn blocking<T: Send + 'static>(
+    store: &Arc<dyn Repository>,
+    call: impl FnOnce(&dyn Repository) -> Result<T, StoreFault> + Send + 'static,
+) -> Result<T, StoreFault> {
+    let (store, request, span) = (store.clone(), tracing::Span::current(), CallSpan::current());
+    let call = move || request.in_scope(|| span.within(|| call(&*store)));
+    let answer = tokio::task::spawn_blocking(call).await;
+    answer.unwrap_or_else(|e| Err(StoreFault::Unavailable(format!("a read did not end: {e}"))))
 }
 
 #[cfg(test)]

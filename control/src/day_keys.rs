@@ -1,13 +1,14 @@
 //! The keys of the days, by which edges tell visitors apart: kept by the store, told on the feed, and never written down by
 //! anybody else. How long one is kept, the store knows.
 
+use crate::call::blocking;
 use crate::clock;
 use feed::Trouble;
 use std::sync::Arc;
 use std::time::Duration;
 use store::clock::unix_ms;
 use store::model::StoreFault;
-use store::port::{Repository, blocking};
+use store::port::Repository;
 use tokio::sync::watch;
 
 /// Milliseconds of a day.

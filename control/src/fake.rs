@@ -49,8 +49,8 @@ pub struct FakeClicks {
     pub raw: Box<dyn Fn(&RawQuestion) -> RawPage + Send + Sync>,
     /// A step of folding.
     pub fold: Box<dyn Fn() -> Result<FoldReport, StoreFault> + Send + Sync>,
-    /// What edges said.
-    pub until: Mutex<BTreeMap<String, i64>>,
+    /// What processes of edges said.
+    pub until: Mutex<BTreeMap<(String, u64), i64>>,
 }
 
 impl Default for FakeClicks {
@@ -213,15 +213,21 @@ impl ClickStore for FakeClicks {
     }
     fn note_until(&self, rows: &[EdgeUntil], _: i64) -> Result<(), StoreFault> {
         let mut until = self.until.lock().unwrap_or_else(PoisonError::into_inner);
-        until.extend(rows.iter().map(|row| (row.edge.clone(), row.until)));
+        until.extend(rows.iter().map(|row| ((row.edge.clone(), row.process), row.until)));
         Ok(())
     }
     fn until(&self) -> Result<Vec<EdgeUntil>, StoreFault> {
         let until = self.until.lock().unwrap_or_else(PoisonError::into_inner);
-        Ok(until.iter().map(|(edge, until)| EdgeUntil { edge: edge.clone(), until: *until }).collect())
+        let row = |((edge, process), until): (&(String, u64), &i64)| EdgeUntil {
+            edge: edge.clone(),
+            process: *process,
+            until: *until,
+        };
+        Ok(until.iter().map(row).collect())
     }
-    fn forget_edge(&self, edge: &str) -> Result<(), StoreFault> {
-        self.until.lock().unwrap_or_else(PoisonError::into_inner).remove(edge);
+    fn forget_edge(&self, edge: &str, process: Option<u64>) -> Result<(), StoreFault> {
+        let mut until = self.until.lock().unwrap_or_else(PoisonError::into_inner);
+        until.retain(|(own, of), _| own != edge || process.is_some_and(|process| process != *of));
         Ok(())
     }
 }

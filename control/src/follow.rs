@@ -8,6 +8,7 @@ pub use offers::{Offers, OriginValue, offers};
 
 use crate::asks::Asks;
 use crate::by_name::ByName;
+use crate::call::blocking;
 use crate::day_keys::DayKeys;
 use crate::features::GatePlace;
 use crate::heads::Heads;
@@ -30,7 +31,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use store::model::StoreFault;
 use store::port::domains::DomainRows;
-use store::port::{Limit, Repository, blocking};
+use store::port::{Limit, Repository};
 use tokio::sync::{Semaphore, watch};
 
 /// Parts read from the store, pages of walks or changes that are no longer in memory, that all edges together may have

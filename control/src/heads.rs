@@ -1,11 +1,12 @@
 //! R9 on a store that others write to as well: readings of its head for the pings that wait, one for all of them.
 
+use crate::call::blocking;
 use feed::HeadReads;
 use link::Position;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use store::model::StoreFault;
-use store::port::{Repository, blocking};
+use store::port::Repository;
 use tokio::sync::watch;
 
 /// Between two readings: many edges ping at any time.

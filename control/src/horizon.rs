@@ -1,24 +1,25 @@
-//! Up to when clicks are complete: what each edge says of itself with its pings, and of edges that follow another control what
-//! that has written down. What is counted is not known here.
+//! Up to when clicks are complete: what each process of an edge says of itself with its pings, and of those that follow another
+//! control what that has written down. What is counted is not known here.
 
+use crate::call::blocking;
 use crate::metrics::ClickNumbers;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use store::clock::unix_ms;
 use store::model::StoreFault;
-use store::port::clicks::EdgeUntil;
-use store::port::{Repository, blocking};
+use store::port::Repository;
+use store::port::clicks::{EDGE_SILENT, EdgeUntil};
 use tokio::sync::watch;
 
 /// Between two exchanges with the store, of which answers are late by as much at most.
 const PERIOD: Duration = Duration::from_secs(2);
-/// Edges that are known here: more are not looked at.
+/// Processes of edges that are known here: more are not looked at.
 const MOST: usize = 4_096;
-/// Processes of one name that are known here.
+/// Of one name so many.
 const MOST_PROCESSES: usize = 8;
-/// A process that says nothing for so long is none any more: an edge says how it stands several times a second.
-const SILENT: Duration = Duration::from_secs(5);
+/// A process that says nothing for so long is none any more, if another one speaks for its edge.
+const SILENT: Duration = Duration::from_millis(EDGE_SILENT.unsigned_abs());
 
 /// What edges say.
 pub struct Horizon {
@@ -29,19 +30,19 @@ pub struct Horizon {
 
 #[derive(Default)]
 struct HorizonState {
-    /// The processes that speak for an edge, in the order in which they came: as a rule one.
-    speaking: BTreeMap<String, Vec<EdgeVoice>>,
-    /// What edges said here since the last exchange; `None`: it has nothing under way and said goodbye.
-    heard: BTreeMap<String, Option<i64>>,
-    /// What the store had then, of all edges.
-    all: BTreeMap<String, i64>,
+    /// When each process that speaks here spoke last.
+    speaking: BTreeMap<Speaker, Instant>,
+    /// What processes said here since the last exchange; `None`: it is no more, and nothing of it is under way.
+    heard: BTreeMap<Speaker, Option<i64>>,
+    /// What the store had then, of all processes at all controls.
+    all: BTreeMap<Speaker, i64>,
 }
 
-/// What a process of an edge says.
-struct EdgeVoice {
+/// A process that speaks for an edge: as a rule the only one.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Speaker {
+    edge: String,
     process: u64,
-    until: i64,
-    at: Instant,
 }
 
 impl Horizon {
@@ -54,36 +55,30 @@ impl Horizon {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// An edge says that every click that it answered before `until` is acknowledged; 0: it counts none. Where two live processes
-    /// speak for one edge, neither knows of the other's clicks: the earlier time holds.
+    /// A process of an edge says that every click that it answered before `until` is acknowledged; 0: it counts none. Where two live
+    /// processes speak for one edge, at whichever controls, neither knows of the other's clicks: the earlier time holds.
     pub fn heard(&self, edge: &str, process: u64, until: i64, now: Instant) {
         let mut state = self.lock();
-        let is_known = state.heard.contains_key(edge) || state.all.contains_key(edge);
+        let speaker = Speaker { edge: edge.to_owned(), process };
+        let is_known = state.heard.contains_key(&speaker) || state.all.contains_key(&speaker);
         if until <= 0 || !(is_known || state.all.len().max(state.heard.len()) < MOST) {
             return;
         }
-        let least = state.speak(edge, process, until, now);
-        state.heard.insert(edge.to_owned(), Some(least));
+        state.succeed(&speaker, now);
+        state.speaking.insert(speaker.clone(), now);
+        state.heard.insert(speaker, Some(until));
     }
 
     /// A process of an edge stops, and holds no click that is not acknowledged.
     pub fn left(&self, edge: &str, process: u64) {
-        let mut state = self.lock();
-        let others = state.speaking.get_mut(edge).and_then(|voices| {
-            voices.retain(|voice| voice.process != process);
-            voices.iter().map(|voice| voice.until).min()
-        });
-        if others.is_none() {
-            state.speaking.remove(edge);
-        }
-        state.heard.insert(edge.to_owned(), others);
+        self.lock().end(&Speaker { edge: edge.to_owned(), process });
     }
 
     /// Every click answered before this time, in Unix milliseconds, is in the store; `None`: no edge has said anything.
     pub fn until(&self, now: i64) -> Option<i64> {
         let state = self.lock();
         let others =
-            state.all.iter().filter(|(edge, _)| !state.heard.contains_key(*edge)).map(|(_, until)| *until);
+            state.all.iter().filter(|(who, _)| !state.heard.contains_key(*who)).map(|(_, until)| *until);
         let here = state.heard.values().flatten().copied();
         here.chain(others).min().map(|until| until.min(now))
     }
@@ -94,11 +89,11 @@ impl Horizon {
     /// Those of the store.
     pub async fn forget(&self, edge: &str) -> Result<(), StoreFault> {
         let name = edge.to_owned();
-        blocking(&self.store, move |store| store.clicks().forget_edge(&name)).await?;
+        blocking(&self.store, move |store| store.clicks().forget_edge(&name, None)).await?;
         let mut state = self.lock();
-        state.speaking.remove(edge);
-        state.heard.remove(edge);
-        state.all.remove(edge);
+        state.speaking.retain(|who, _| who.edge != edge);
+        state.heard.retain(|who, _| who.edge != edge);
+        state.all.retain(|who, _| who.edge != edge);
         Ok(())
     }
 
@@ -121,13 +116,15 @@ impl Horizon {
 
     async fn exchange(&self) -> Result<(), StoreFault> {
         let heard = self.lock().heard.clone();
-        let gone: Vec<String> =
-            heard.iter().filter(|(_, until)| until.is_none()).map(|(edge, _)| edge.clone()).collect();
-        let rows =
-            heard.iter().filter_map(|(edge, until)| Some(EdgeUntil { edge: edge.clone(), until: (*until)? }));
-        let rows: Vec<EdgeUntil> = rows.collect();
+        let gone = heard.iter().filter(|(_, until)| until.is_none()).map(|(who, _)| who.clone());
+        let gone: Vec<Speaker> = gone.collect();
+        let row = |(who, until): (&Speaker, &Option<i64>)| {
+            Some(EdgeUntil { edge: who.edge.clone(), process: who.process, until: (*until)? })
+        };
+        let rows: Vec<EdgeUntil> = heard.iter().filter_map(row).collect();
         let exchange = move |store: &dyn Repository| {
-            gone.iter().try_for_each(|edge| store.clicks().forget_edge(edge))?;
+            let forget = |who: &Speaker| store.clicks().forget_edge(&who.edge, Some(who.process));
+            gone.iter().try_for_each(forget)?;
             if !rows.is_empty() {
                 store.clicks().note_until(&rows, unix_ms())?;
             }
@@ -136,25 +133,34 @@ impl Horizon {
         let all = blocking(&self.store, exchange).await?;
         let mut state = self.lock();
         // What was said meanwhile is written with the next exchange.
-        state.heard.retain(|edge, until| heard.get(edge) != Some(until));
-        state.all = all.into_iter().map(|row| (row.edge, row.until)).collect();
+        state.heard.retain(|who, until| heard.get(who) != Some(until));
+        let speaker = |row: EdgeUntil| (Speaker { edge: row.edge, process: row.process }, row.until);
+        state.all = all.into_iter().map(speaker).collect();
         Ok(())
     }
 }
 
 impl HorizonState {
-    /// Takes what a process says; the earliest of the times of its edge's processes.
-    fn speak(&mut self, edge: &str, process: u64, until: i64, now: Instant) -> i64 {
-        let voices = self.speaking.entry(edge.to_owned()).or_default();
-        voices.retain(|voice| voice.process == process || now.saturating_duration_since(voice.at) < SILENT);
-        match voices.iter_mut().find(|voice| voice.process == process) {
-            Some(voice) => (voice.until, voice.at) = (until, now),
-            None => {
-                voices.truncate(MOST_PROCESSES - 1);
-                voices.push(EdgeVoice { process, until, at: now });
+    /// Ends the processes of the same edge that have spoken here and are silent now: this one is in their place. And of too many the one
+    /// that has been silent for longest.
+    fn succeed(&mut self, speaker: &Speaker, now: Instant) {
+        let first = Speaker { edge: speaker.edge.clone(), process: 0 };
+        let same = self.speaking.range(first..).take_while(|(who, _)| who.edge == speaker.edge);
+        let mut others: Vec<(Instant, Speaker)> =
+            same.filter(|(who, _)| *who != speaker).map(|(who, at)| (*at, who.clone())).collect();
+        others.sort_unstable();
+        let beyond = (others.len() + 1).saturating_sub(MOST_PROCESSES);
+        for (number, (at, who)) in others.iter().enumerate() {
+            if number < beyond || now.saturating_duration_since(*at) >= SILENT {
+                self.end(who);
             }
         }
-        voices.iter().map(|voice| voice.until).min().unwrap_or(until)
+    }
+
+    /// Nobody waits for this process any more.
+    fn end(&mut self, speaker: &Speaker) {
+        self.speaking.remove(speaker);
+        self.heard.insert(speaker.clone(), None);
     }
 }
 
@@ -217,5 +223,29 @@ mod tests {
         horizon.heard("b", 1, 50, now);
         horizon.heard("b", 2, 97, now + SILENT);
         assert_eq!(horizon.until(100), Some(96));
+        horizon.exchange().await.unwrap();
+        assert_eq!(horizon.until(100), Some(96));
+    }
+
+    /// Found by reading: the control that noted its own last wrote over what the other's had said.
+    #[tokio::test]
+    async fn of_two_live_edges_with_one_name_at_two_controls_the_earlier_time_holds() {
+        let store = Arc::new(FakeStore::default());
+        let control = || Horizon::new(store.clone(), Arc::default());
+        let ((one, other), now) = ((control(), control()), Instant::now());
+        one.heard("a", 1, 40, now);
+        other.heard("a", 2, 90, now);
+        for control in [&one, &other, &one] {
+            control.exchange().await.unwrap();
+        }
+        assert_eq!([&one, &other].map(|control| control.until(100)), [Some(40); 2]);
+        other.heard("a", 2, 95, now);
+        other.exchange().await.unwrap();
+        assert_eq!([&one, &other].map(|control| control.until(100)), [Some(40); 2]);
+        one.left("a", 1);
+        for control in [&one, &other] {
+            control.exchange().await.unwrap();
+        }
+        assert_eq!([&one, &other].map(|control| control.until(100)), [Some(95); 2]);
     }
 }

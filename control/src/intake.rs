@@ -2,6 +2,7 @@
 //! and those of many edges written in one commit. What of them counts, the store decides by `clicks::ledger`.
 
 use crate::Fault;
+use crate::call::blocking;
 use crate::metrics::ClickNumbers;
 use bytes::Bytes;
 use clicks::UIDS;
@@ -11,8 +12,8 @@ use std::sync::Arc;
 use std::time::Duration;
 use store::clock::unix_ms;
 use store::model::StoreFault;
+use store::port::Repository;
 use store::port::clicks::{AppendOutcome, Appended, BatchSender, TakenBehindHole};
-use store::port::{Repository, blocking};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 use tokio::time::Instant;
 

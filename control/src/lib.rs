@@ -49,5 +49,5 @@ pub use server::{
     ApiSockets, Config, ControlServer, HeldSockets, Readiness, ReservedAddress, StoreLocation, TlsConfig,
     start, start_at, start_on, take,
 };
-pub use service::BaseUrl;
+pub use service::{BaseUrl, OwnListeners};
 pub use traces::{CallTrace, Traces};

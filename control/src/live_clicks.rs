@@ -1,13 +1,14 @@
 //! Clicks as they are counted, read once for all who watch any. Nothing is read while nobody watches.
 
+use crate::call::blocking;
 use link::DomainId;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use store::clock::unix_ms;
 use store::model::StoreFault;
+use store::port::Repository;
 use store::port::clicks::{RawClick, RawPage, RawQuestion};
-use store::port::{Repository, blocking};
 use tokio::sync::broadcast::{self, error::RecvError};
 use tokio::sync::{Notify, watch};
 

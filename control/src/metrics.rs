@@ -146,7 +146,7 @@ impl Collector for Metrics {
             "Seconds from a call's entrance to its answer; of one that streams, to the beginning of its stream.",
             |series| {
                 durations.iter().try_for_each(|(method, timings)| {
-                    let of_method = kept.iter().filter(|call| call.method == **method);
+                    let of_method = kept.iter().filter(|call| call.method == *method);
                     let histogram = timings.histogram().with_exemplars(of_method.map(exemplar).collect());
                     series(&[("method", *method)], &histogram)
                 })
@@ -182,7 +182,7 @@ impl Collector for Metrics {
         }
         families.gauge(
             "linkr_control_click_edges_doubled",
-            "Names that two live edges say, at whichever controls: their clicks may be said to be complete too early.",
+            "Names that two live edges say, at whichever controls: their clicks are complete up to the earlier of their times.",
             edges.iter().filter(|edge| edge.doubled).count() as f64,
         )?;
         let head = self.head.load(Relaxed) as f64;

@@ -7,6 +7,7 @@ mod survey;
 
 pub use survey::{RedisSurvey, RedisUse, survey};
 
+use crate::call::blocking;
 use crate::clock;
 use crate::follow::{Feeder, Offers, OriginValue, offers};
 use crate::metrics::{Metrics, RedisNumbers};
@@ -19,7 +20,6 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use store::model::StoreFault;
-use store::port::blocking;
 use store::random;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
@@ -311,7 +311,7 @@ impl Carrier {
         let other = !policy.starts_with("volatile-");
         let before = self.numbers().other_policy.swap(other, Relaxed);
         if other && !before {
-            let why = "Redis may evict positions or refuse writes: set maxmemory-policy volatile-lru";
+            let why = "Redis evicts positions (allkeys-*) or refuses writes (noeviction) when it is full: set maxmemory-policy volatile-lru";
             tracing::warn!(name: "redis_policy", policy, "{why}");
         }
     }

@@ -1,12 +1,13 @@
 //! What edges say of themselves, as their last words came: kept in memory, and given to the other controls of the store. The
 //! bytes are not looked at here, so that a stream spends no time on them.
 
+use crate::call::blocking;
 use crate::sessions::Sessions;
 use bytes::Bytes;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use store::port::{ReportRow, Repository, blocking};
+use store::port::{ReportRow, Repository};
 use tokio::sync::watch;
 use tokio::time::Instant;
 

@@ -1,6 +1,7 @@
 //! The one port: who may bind it, what arrives on a connection, how it all ends. What a call does is not here.
 
 use crate::asks::Asks;
+use crate::call::blocking;
 use crate::day_keys::DayKeys;
 use crate::follow::{Feeder, Proofs, StreamLog, StreamQuotas};
 use crate::heads::Heads;
@@ -89,6 +90,8 @@ pub struct Config {
     pub link_files: Option<ui::LinkFiles>,
     /// What takes the spans of this process; `None`: there are none.
     pub traces: Option<Traces>,
+    /// Where the edge in this process answers: no target may lead there.
+    pub own_listeners: OwnListeners,
 }
 
 /// Where links are kept.
@@ -151,7 +154,6 @@ pub struct ControlServer {
     stop: watch::Sender<bool>,
     ending: watch::Sender<ShutdownPhase>,
     early: mpsc::Receiver<Infallible>,
-    own_listeners: OwnListeners,
     readiness: Readiness,
     tickets: ui::SignInTickets,
     tasks: Vec<JoinHandle<()>>,
@@ -210,11 +212,11 @@ async fn start_with(
     let store = WatchedStore::over(store, metrics.store.clone());
     let unread = |e: StoreFault| StartFault::because(format!("cannot read {}", store.name()), e);
     let unbound = |e: std::io::Error| cannot_listen("--api", config.api, e);
-    let first = store::port::blocking(&store, Repository::head).await;
+    let first = blocking(&store, Repository::head).await;
     let first = first.map_err(unread)?;
-    let known = store::port::blocking(&store, |store| store.sessions(None)).await;
+    let known = blocking(&store, |store| store.sessions(None)).await;
     let known = known.map_err(unread)?;
-    let secret = store::port::blocking(&store, Repository::secret).await;
+    let secret = blocking(&store, Repository::secret).await;
     let secret = secret.map_err(unread)?;
     let (offers, relays) = relay::open(config.redis.as_ref(), &metrics).map_err(StartFault::new)?;
     let OpenSockets { api: listener, own } = sockets.listen().map_err(unbound)?;
@@ -247,7 +249,6 @@ async fn start_with(
     let heads = standing.map(|_| Arc::new(Heads::new(store.clone())));
     let sessions = Sessions::new(known, standing.is_some());
     let (reports, asks) = (Arc::<Reports>::default(), Arc::<Asks>::default());
-    let own_listeners = OwnListeners::default();
     let (intake, commits) = Intake::new(store.clone(), metrics.clicks.clone());
     let day_keys = Arc::new(DayKeys::new(store.clone()));
     let horizon = Arc::new(Horizon::new(store.clone(), metrics.clicks.clone()));
@@ -261,7 +262,7 @@ async fn start_with(
         ClickSources { horizon: horizon.clone(), live: live.clone(), stop: stopped.clone() },
         InstallationRules::new(&config.more_schemes, &config.own_hosts, &config.reserved_codes)
             .at(config.base_url)
-            .beside(own_listeners.clone()),
+            .beside(config.own_listeners),
     );
     let prepared = service.prepare().await;
     prepared.map_err(|e| StartFault::because(format!("cannot read {}", store.name()), e))?;
@@ -381,7 +382,6 @@ async fn start_with(
         stop,
         ending,
         early,
-        own_listeners,
         readiness,
         tickets: site.tickets(),
         tasks,
@@ -458,7 +458,7 @@ impl Succession {
 /// A second without a write. A store that takes none any more is noticed here; its watcher tells.
 async fn idle(store: &Arc<dyn Repository>) {
     tokio::time::sleep(Duration::from_secs(1)).await;
-    let _ = store::port::blocking(store, Repository::writable).await;
+    let _ = blocking(store, Repository::writable).await;
 }
 
 async fn history_began(store: &Arc<dyn Repository>, epoch: Epoch) {
@@ -472,7 +472,7 @@ async fn history_began(store: &Arc<dyn Repository>, epoch: Epoch) {
 
 /// The history of this epoch, if it took another's place.
 async fn begun(store: &Arc<dyn Repository>, epoch: Epoch) -> Option<History> {
-    let all = store::port::blocking(store, Repository::histories).await.ok()?;
+    let all = blocking(store, Repository::histories).await.ok()?;
     all.into_iter().find(|history| history.epoch == epoch)
 }
 
@@ -485,11 +485,6 @@ impl ControlServer {
     /// Where the edge in this process finds it.
     pub fn own_api(&self) -> &str {
         &self.own_api
-    }
-
-    /// Where the edge in this process answers: no target may lead there.
-    pub fn knows_edge_at(&self, listeners: Vec<SocketAddr>) {
-        self.own_listeners.set(listeners);
     }
 
     /// The numbers.

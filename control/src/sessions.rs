@@ -1,6 +1,7 @@
 //! The edges that follow this store: known on disk before they are answered, waited for by writes that ask for it.
 
 use crate::Fault;
+use crate::call::blocking;
 use crate::features::Gate;
 use crate::metrics::EdgeProgress;
 use crate::writer::Writer;
@@ -12,7 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use store::clock::unix_ms;
 use store::model::StoreFault;
-use store::port::{Repository, SessionRow, blocking};
+use store::port::{Repository, SessionRow};
 use store::wire;
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -166,8 +167,8 @@ impl Sessions {
         for edge in doubled.difference(&told) {
             tracing::warn!(
                 name: "edge_doubled", edge,
-                "two edges say this name: what is said of one holds for either, and clicks may be said to be complete too early; \
-                 give each a --name of its own"
+                "two edges say this name: what is said of one holds for either, and clicks are complete up to the earlier of their \
+                 times; give each a --name of its own"
             );
         }
     }

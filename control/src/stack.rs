@@ -17,14 +17,14 @@ pub use guard::{Guard, Peer};
 pub use refusals::Refusals;
 
 use crate::Fault;
-use crate::traces;
+use crate::traces::{CallSpan, Traces};
 use crate::transport::{rest, status};
 use axum::Router;
 use axum::body::Body;
-use axum::extract::{DefaultBodyLimit, Request};
+use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::Response;
-use exposition::{Hex, TraceContext, trace_state};
+use exposition::{TraceContext, trace_state};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Version, header};
 use std::convert::Infallible;
 use std::panic::AssertUnwindSafe;
@@ -58,6 +58,7 @@ pub fn around(
     cors: Option<Cors>,
     files: Option<ui::LinkFiles>,
 ) -> (Stack, ui::Site) {
+    let traces = guard.metrics.traces.clone();
     let halves = tower::service_fn(move |request: Request| {
         let half = if is_grpc(request.headers()) { &calls } else { &resources };
         half.clone().oneshot(request)
@@ -85,36 +86,35 @@ pub fn around(
         }
     });
     let stack = match cors {
-        None => outer(both),
+        None => outer(both, traces),
         Some(cors) => {
             let layers = ServiceBuilder::new().layer(from_fn_with_state(cors, cors::shared));
-            BoxCloneSyncService::new(layers.service(outer(both)))
+            BoxCloneSyncService::new(layers.service(outer(both, traces)))
         }
     };
     (stack, site)
 }
 
-/// What needs no knowledge of calls and keys.
-pub fn outer<S>(inner: S) -> Stack
+/// What needs no knowledge of calls and keys. `traces`: where those of calls go.
+pub fn outer<S>(inner: S, traces: Option<Traces>) -> Stack
 where
     S: Service<Request, Response = Response, Error = Infallible> + Clone + Send + Sync + 'static,
     S::Future: Send + 'static,
 {
-    let layers = ServiceBuilder::new().layer(from_fn(named)).layer(from_fn(whole)).layer(from_fn(in_time));
+    let named = from_fn_with_state(traces, named);
+    let layers = ServiceBuilder::new().layer(named).layer(from_fn(whole)).layer(from_fn(in_time));
     BoxCloneSyncService::new(layers.service(inner))
 }
 
-/// Gives the request a name, which the answer and every line of the log carry.
-async fn named(mut request: Request, next: Next) -> Response {
+/// Gives the request a name, which the answer and every line of the log carry, and its call a place in a trace.
+async fn named(State(traces): State<Option<Traces>>, mut request: Request, next: Next) -> Response {
     let id = request_id(request.headers().get(REQUEST_ID));
     let text: Arc<str> = Arc::from(id.to_str().unwrap_or_default());
     let context = trace_context(request.headers());
-    let trace = context.map(|context| Hex(&context.trace).to_string());
+    let call = traces.map_or_else(CallSpan::default, |traces| traces.call(context, state(request.headers())));
+    let trace = call.trace().or(context.map(|context| context.trace));
+    let trace = trace.map(|trace| format!("{:032x}", u128::from_be_bytes(trace)));
     let span = tracing::error_span!("request", request_id = &*text, trace_id = trace);
-    let traced = span.in_scope(|| traces::call(context, state(request.headers())));
-    if trace.is_none() {
-        span.record("trace_id", traces::trace_id(&traced));
-    }
     request.extensions_mut().insert(RequestId(text));
     let grpc = is_grpc(request.headers());
     let mut response = if let Err(fault) = unambiguous(&request) {
@@ -124,7 +124,8 @@ async fn named(mut request: Request, next: Next) -> Response {
         *response.status_mut() = StatusCode::HTTP_VERSION_NOT_SUPPORTED;
         response
     } else {
-        next.run(request.map(|body| linger::lingering(body, grpc))).instrument(traced).instrument(span).await
+        let answer = next.run(request.map(|body| linger::lingering(body, grpc)));
+        call.around(answer).instrument(span).await
     };
     response.headers_mut().insert(REQUEST_ID, id);
     response
@@ -238,7 +239,7 @@ mod own_tests {
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        outer(router).oneshot(request.body(Body::empty()).unwrap()).await.unwrap()
+        outer(router, None).oneshot(request.body(Body::empty()).unwrap()).await.unwrap()
     }
 
     #[tokio::test]

@@ -5,14 +5,15 @@
 //! its next start, or by another one of the same store.
 
 use crate::Fault;
+use crate::call::blocking;
 use crate::writer::Writer;
 use journal::blocks::{BlockIntent, BlockItem, BlockRow, BlockState};
 use journal::{Intent, Item, Request, RequestKind};
 use std::sync::Arc;
 use std::time::Duration;
 use store::model::Row;
+use store::port::Repository;
 use store::port::blocks::BlockRows;
-use store::port::{Repository, blocking};
 use tokio::sync::watch;
 
 /// Links of one commit: others wait for no more than some tens of milliseconds, and their writes go between any two.

@@ -1,12 +1,13 @@
 //! The end of the log in memory, read once for all sessions (R3). Nothing is sent here.
 
+use crate::call::blocking;
 use link::{Change, Epoch, Position, Seq};
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 use store::model::StoreFault;
-use store::port::{Limit, Repository, blocking};
+use store::port::{Limit, Repository};
 use tokio::sync::{Semaphore, watch};
 
 /// One batch: what a session sends at once, and what the tail reads at once.

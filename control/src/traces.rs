@@ -1,51 +1,28 @@
 //! Control's spans: a call, its wait for the writer, its statements and its commit; which traces are kept is known when the call
 //! has ended. Nothing here is done without a receiver.
 
+mod cause;
 mod held;
 mod slowness;
+mod span;
+mod traced;
 
 pub use held::CallTrace;
+pub(crate) use span::{CallSpan, PartSpan};
 
+use cause::KeepReason;
 use exposition::{Families, TraceContext};
-use held::{HeldTraces, KeepReason, Verdict};
-use opentelemetry::trace::{
-    SpanContext, SpanId, TraceContextExt, TraceFlags, TraceId, TraceState, TracerProvider,
-};
-use opentelemetry_sdk::error::OTelSdkResult;
-use opentelemetry_sdk::trace::{
-    Sampler, SdkTracer, SdkTracerProvider, Span as SdkSpan, SpanData, SpanProcessor,
-};
-use otlp::{Outbox, int, text};
+use held::{HeldTraces, KeptCalls};
+use otlp::{Outbox, text};
 use std::fmt;
-use std::str::FromStr;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tonic::transport::Endpoint;
-use tracing::Span;
-use tracing::field::Empty;
-use tracing::span::EnteredSpan;
-use tracing_opentelemetry::OpenTelemetrySpanExt;
-use tracing_subscriber::Layer;
-use tracing_subscriber::filter::filter_fn;
-use tracing_subscriber::registry::LookupSpan;
-
-/// Reasons of [`crate::Fault`] that are no caller's fault.
-const FAILURES: [&str; 7] = [
-    "DEADLINE_EXCEEDED",
-    "INTERNAL",
-    "OVERLOADED",
-    "UNAVAILABLE",
-    "STORE_UNAVAILABLE",
-    "DISK_FULL",
-    "STORE_CORRUPT",
-];
+use traced::TracedCall;
 
 /// At a stop, for the last spans to be taken.
 const LAST_SPANS: Duration = Duration::from_millis(500);
-
-/// Whether a layer takes spans: then, and only then, they are made.
-static ON: AtomicBool = AtomicBool::new(false);
 
 /// Kept and held traces of this process, and their way to the receiver.
 #[derive(Clone, Debug)]
@@ -57,6 +34,8 @@ struct TracesState {
     outbox: Outbox,
     endpoint: Endpoint,
     began: Instant,
+    /// What ids are drawn from.
+    random: AtomicU64,
 }
 
 impl Traces {
@@ -67,30 +46,23 @@ impl Traces {
     pub fn to(url: &str) -> Result<Self, String> {
         let endpoint = proto::client::Access::default().endpoint(url)?;
         let (held, outbox) = Default::default();
-        Ok(Self(Arc::new(TracesState { held, outbox, endpoint, began: Instant::now() })))
+        let (began, random) = (Instant::now(), AtomicU64::new(store::random::u64()));
+        Ok(Self(Arc::new(TracesState { held, outbox, endpoint, began, random })))
     }
 
-    /// What takes the spans. From here on they are made.
-    pub fn layer<S>(&self) -> impl Layer<S> + Send + Sync + use<S>
-    where
-        S: tracing::Subscriber + for<'a> LookupSpan<'a> + Send + Sync,
-    {
-        // Whoever asks may say that it keeps nothing of its own: whether we do is known at the end.
-        let provider = SdkTracerProvider::builder()
-            .with_sampler(Sampler::AlwaysOn)
-            .with_span_processor(Processor(self.clone()))
-            .build();
-        let tracer: SdkTracer = provider.tracer("linkr");
-        ON.store(true, Ordering::Release);
-        tracing_opentelemetry::layer()
-            .with_tracer(tracer)
-            .with_location(false)
-            .with_threads(false)
-            .with_tracked_inactivity(false)
-            .with_level(false)
-            .with_target(false)
-            .with_context_activation(false) // nothing here asks for the current one but through its span
-            .with_filter(filter_fn(|metadata| metadata.is_span() && metadata.target() == module_path!()))
+    /// The span of a call that begins now, in the trace `context` that its caller says it belongs to, or in one of its own.
+    /// `state`: what the caller passes on with it.
+    pub(crate) fn call(&self, context: Option<TraceContext>, state: Option<&str>) -> CallSpan {
+        let trace = context.map_or_else(|| self.trace_id(), |context| context.trace);
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let call = TracedCall {
+            trace,
+            asker: context,
+            state: state.filter(|_| context.is_some()).map(Box::from),
+            began_unix_ns: now.as_nanos() as u64, // until the year 2554
+            ..TracedCall::default()
+        };
+        CallSpan::begin(self.clone(), call)
     }
 
     /// Sends what is kept, for as long as this runs.
@@ -112,8 +84,8 @@ impl Traces {
     pub(crate) fn kept_by_edge<'a>(&self, ids: impl IntoIterator<Item = &'a [u8]>) {
         for id in ids {
             let Ok(id) = <[u8; 16]>::try_from(id) else { continue };
-            let spans = self.held().take(TraceId::from_bytes(id), self.now());
-            self.offer(spans, Some((KeepReason::Edge, 1)));
+            let kept = self.held().take(id, self.now());
+            self.offer(kept);
         }
     }
 
@@ -161,147 +133,28 @@ impl Traces {
         self.0.began.elapsed()
     }
 
-    fn offer(&self, spans: Vec<SpanData>, kept: Option<(KeepReason, u64)>) {
-        let spans = spans.into_iter().map(|data| {
-            let is_root = held::is_root(&data);
-            let mut span = otlp::Span::from(data);
-            if let (Some((reason, weight)), true) = (kept, is_root) {
-                span.attributes.extend([text("linkr.reason", reason.label()), int("linkr.weight", weight)]);
-            }
-            span
-        });
-        let spans: Vec<otlp::Span> = spans.collect();
-        if !spans.is_empty() {
-            self.0.outbox.offer(spans);
-        }
-    }
-}
-
-/// Takes spans when they have ended.
-#[derive(Debug)]
-struct Processor(Traces);
-
-impl SpanProcessor for Processor {
-    fn on_start(&self, _: &mut SdkSpan, _: &opentelemetry::Context) {}
-
-    fn on_end(&self, span: SpanData) {
-        let verdict = self.0.held().ended(span, self.0.now());
-        match verdict {
-            Verdict::Wait => {}
-            Verdict::Keep { spans, reason, weight } => self.0.offer(spans, Some((reason, weight))),
-            Verdict::Late(span) => self.0.offer(vec![*span], None),
-        }
+    /// A call has ended.
+    fn ended(&self, call: TracedCall) {
+        let kept = self.held().ended(call, self.now());
+        self.offer(kept);
     }
 
-    fn force_flush(&self) -> OTelSdkResult {
-        Ok(())
+    fn offer(&self, kept: Option<KeptCalls>) {
+        let Some(KeptCalls { calls, why }) = kept else { return };
+        let id = || self.draw().to_be_bytes();
+        self.0.outbox.offer(calls.into_iter().flat_map(|call| call.spans(why, id)).collect());
     }
 
-    fn shutdown_with_timeout(&self, _: Duration) -> OTelSdkResult {
-        Ok(())
+    fn trace_id(&self) -> [u8; 16] {
+        (u128::from(self.draw()) << 64 | u128::from(self.draw())).to_be_bytes()
     }
-}
 
-fn is_on() -> bool {
-    ON.load(Ordering::Relaxed)
-}
-
-/// The span of a call, in the trace that its caller says it belongs to.
-pub(crate) fn call(context: Option<TraceContext>, state: Option<&str>) -> Span {
-    if !is_on() {
-        return Span::none();
-    }
-    let span = tracing::error_span!(
-        "call",
-        otel.kind = "server",
-        otel.status_code = Empty,
-        rpc.code = Empty,
-        linkr.asked = Empty,
-        linkr.streams = Empty,
-        linkr.rows = Empty
-    );
-    if let Some(TraceContext { trace, span: asker, sampled }) = context {
-        let state = state.and_then(|state| TraceState::from_str(state).ok()).unwrap_or_default();
-        if sampled {
-            span.record(held::ASKED, true); // the flag of the span itself says what our sampler says
-        }
-        let flags = if sampled { TraceFlags::SAMPLED } else { TraceFlags::default() };
-        let asker =
-            SpanContext::new(TraceId::from_bytes(trace), SpanId::from_bytes(asker), flags, true, state);
-        let parent = opentelemetry::Context::new().with_remote_span_context(asker);
-        let _ = span.set_parent(parent); // it has not begun
-    }
-    span
-}
-
-/// The id of the trace that a span belongs to; `None`: there are none.
-pub(crate) fn trace_id(span: &Span) -> Option<String> {
-    let context = (!span.is_none()).then(|| span.context())?;
-    let id = context.span().span_context().trace_id();
-    (id != TraceId::INVALID).then(|| id.to_string())
-}
-
-/// The call of this task is this method.
-pub(crate) fn named(method: &'static str) {
-    if is_on() {
-        // A field of this name counts only until a span is entered.
-        Span::current().context().span().update_name(method);
-    }
-}
-
-/// What a call came to.
-pub(crate) fn came_to(span: &Span, code: &'static str) {
-    if is_on() {
-        span.record(held::CODE, code);
-        if FAILURES.contains(&code) {
-            span.record("otel.status_code", "ERROR");
-        }
-    }
-}
-
-/// The call goes on behind its answer: that it takes long says nothing.
-pub(crate) fn streams(span: &Span) {
-    if is_on() {
-        span.record(held::STREAMS, true);
-    }
-}
-
-/// A part of what is under way on this thread or in this task.
-pub(crate) fn part(name: &'static str) -> Span {
-    part_of(&Span::current(), name)
-}
-
-/// A part of another span.
-pub(crate) fn part_of(whole: &Span, name: &'static str) -> Span {
-    if !is_on() || whole.is_none() {
-        return Span::none();
-    }
-    tracing::error_span!(parent: whole, "part", otel.name = name, otel.status_code = Empty, linkr.rows = Empty)
-}
-
-/// A statement of the store, until it is dropped.
-pub(crate) fn statement(name: &'static str) -> StatementSpan {
-    StatementSpan(part(name).entered())
-}
-
-/// A statement under way on this thread.
-pub(crate) struct StatementSpan(EnteredSpan);
-
-impl StatementSpan {
-    /// It failed.
-    pub fn failed(&self) {
-        failed(&self.0);
-    }
-}
-
-/// What a span stands for failed.
-pub(crate) fn failed(span: &Span) {
-    span.record("otel.status_code", "ERROR");
-}
-
-/// So many rows were read or written.
-pub(crate) fn rows(span: &Span, count: u64) {
-    if is_on() {
-        span.record("linkr.rows", count);
+    /// SplitMix64 (Steele, Lea, Flood 2014), without its zero. Nobody has to be unable to guess an id.
+    fn draw(&self) -> u64 {
+        const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
+        let state = self.0.random.fetch_add(STEP, Ordering::Relaxed).wrapping_add(STEP);
+        let mixed = (state ^ state >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (mixed ^ mixed >> 31).max(1)
     }
 }

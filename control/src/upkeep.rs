@@ -1,6 +1,7 @@
 //! The upkeep of clicks: raw batches are folded into counts, what is old becomes coarser and is forgotten. Of the controls of
 //! one store one does it at a time, which the store sees to.
 
+use crate::call::blocking;
 use crate::clock;
 use crate::metrics::ClickNumbers;
 use feed::Trouble;
@@ -8,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use store::clock::unix_ms;
 use store::model::StoreFault;
-use store::port::{Repository, blocking};
+use store::port::Repository;
 use tokio::sync::watch;
 
 /// Between two looks for batches that are not folded yet: what is not is read with every question.

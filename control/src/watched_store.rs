@@ -6,7 +6,7 @@ mod reports;
 
 use crate::clock;
 use crate::metrics::StoreNumbers;
-use crate::traces;
+use crate::traces::{CallSpan, PartSpan};
 use bytes::Bytes;
 use feed::LogView;
 use journal::blocks::{BlockItem, BlockRow, BlockVerdict};
@@ -51,7 +51,7 @@ impl WatchedStore {
         kind: &'static str,
         call: impl FnOnce(&dyn Repository) -> Result<T, StoreFault>,
     ) -> Result<T, StoreFault> {
-        let answer = self.measured(kind, || call(&*self.store));
+        let answer = self.measured(kind, |_| call(&*self.store));
         self.judge(CallEffect::Read, &answer);
         answer
     }
@@ -63,7 +63,7 @@ impl WatchedStore {
         kind: &'static str,
         call: impl FnOnce(&dyn Repository) -> Result<T, StoreFault>,
     ) -> Result<T, StoreFault> {
-        let answer = self.measured(kind, || call(&*self.store));
+        let answer = self.measured(kind, |_| call(&*self.store));
         let proves_little = answer.is_ok() && self.numbers.unwritable.lasts();
         if !proves_little || self.probe().is_none() {
             self.judge(CallEffect::Write, &answer);
@@ -78,7 +78,7 @@ impl WatchedStore {
         kind: &'static str,
         call: impl FnOnce(&dyn ClickStore) -> Result<T, StoreFault>,
     ) -> Result<T, StoreFault> {
-        let answer = self.measured(kind, || call(self.store.clicks()));
+        let answer = self.measured(kind, |_| call(self.store.clicks()));
         self.judge_clicks(does, &answer);
         answer
     }
@@ -89,7 +89,7 @@ impl WatchedStore {
         kind: &'static str,
         call: impl FnOnce(&dyn ClickStore) -> Result<T, StoreFault>,
     ) -> Result<T, StoreFault> {
-        let answer = self.measured(kind, || call(self.store.clicks()));
+        let answer = self.measured(kind, |_| call(self.store.clicks()));
         if answer.is_err() {
             self.judge_clicks(CallEffect::Write, &answer);
         }
@@ -124,10 +124,10 @@ impl WatchedStore {
     fn measured<T>(
         &self,
         kind: &'static str,
-        call: impl FnOnce() -> Result<T, StoreFault>,
+        call: impl FnOnce(&mut PartSpan) -> Result<T, StoreFault>,
     ) -> Result<T, StoreFault> {
-        let (began, statement) = (Instant::now(), traces::statement(kind));
-        let answer = call();
+        let (began, mut statement) = (Instant::now(), CallSpan::current().part(kind));
+        let answer = call(&mut statement);
         self.numbers.took(kind, began.elapsed());
         if answer.is_err() {
             statement.failed();
@@ -303,11 +303,13 @@ impl Repository for WatchedStore {
     }
 
     fn records(&self, keys: &[Bytes]) -> Result<EntryBatch, StoreFault> {
-        self.read("records", |store| {
-            let found = store.records(keys)?;
-            traces::rows(&tracing::Span::current(), found.entries.len() as u64);
+        let answer = self.measured("records", |statement| {
+            let found = self.store.records(keys)?;
+            statement.rows(found.entries.len());
             Ok(found)
-        })
+        });
+        self.judge(CallEffect::Read, &answer);
+        answer
     }
 
     fn key_rows(&self) -> &dyn KeyRows {

@@ -2,7 +2,7 @@
 
 use crate::Fault;
 use crate::tail::Tail;
-use crate::traces;
+use crate::traces::{CallSpan, PartSpan};
 use journal::blocks::{BlockItem, BlockVerdict};
 use journal::domains::DomainItem;
 use journal::{Request, RequestKind, Verdict};
@@ -15,7 +15,6 @@ use store::model::StoreFault;
 use store::port::domains::DomainCommitReport;
 use store::port::{Repository, SessionRow};
 use tokio::sync::{Notify, oneshot, watch};
-use tracing::Span;
 
 /// Items of small writes in one commit, unless one batch has more.
 const GROUP_ITEMS: usize = 256;
@@ -45,26 +44,28 @@ struct ReplySender<T> {
     to: oneshot::Sender<StoreResult<T>>,
     held: Box<dyn Send>,
     /// The call, and its wait for this thread.
-    call: Span,
-    wait: Span,
+    call: CallSpan,
+    wait: PartSpan,
 }
 
 impl<T> ReplySender<T> {
     fn new(held: impl Send + 'static) -> (Self, PendingAnswer<T>) {
         let (to, answer) = oneshot::channel();
-        let (call, wait) = (Span::current(), traces::part("wait for the writer"));
+        let call = CallSpan::current();
+        let wait = call.part("wait for the writer");
         (Self { to, held: Box::new(held), call, wait }, PendingAnswer(answer))
     }
 
     /// Its turn has come: a span that lasts until it is dropped.
-    fn begin(&mut self, name: &'static str) -> Span {
-        drop(std::mem::replace(&mut self.wait, Span::none()));
-        traces::part_of(&self.call, name)
+    fn begin(&mut self, name: &'static str) -> PartSpan {
+        self.wait = PartSpan::default();
+        self.call.part(name)
     }
 
     fn send(self, answer: StoreResult<T>) -> Result<(), StoreResult<T>> {
-        drop(self.held);
-        self.to.send(answer)
+        let Self { to, held, call, wait } = self;
+        drop((held, wait, call));
+        to.send(answer)
     }
 }
 
@@ -356,7 +357,7 @@ fn group(line: &mut VecDeque<Job>) -> Vec<Job> {
 struct PendingReply {
     items: usize,
     reply: ReplySender<WriteOutcome>,
-    commit: Span,
+    commit: PartSpan,
 }
 
 fn perform(store: &dyn Repository, tail: &Tail, committed: &watch::Sender<Position>, jobs: Vec<Job>) {
@@ -364,8 +365,8 @@ fn perform(store: &dyn Repository, tail: &Tail, committed: &watch::Sender<Positi
     for job in jobs {
         match job {
             Job::Write(request, mut reply) => {
-                let (items, commit) = (request.items.len(), reply.begin("commit"));
-                traces::rows(&commit, items as u64);
+                let (items, mut commit) = (request.items.len(), reply.begin("commit"));
+                commit.rows(items);
                 replies.push(PendingReply { items, reply, commit });
                 requests.push(request);
             }
@@ -412,8 +413,8 @@ fn perform(store: &dyn Repository, tail: &Tail, committed: &watch::Sender<Positi
         }
         Err(fault) => {
             tracing::debug!(name: "commit_failed", %fault, requests = requests.len(), "nothing of a commit was written");
-            for PendingReply { reply, commit, .. } in replies {
-                traces::failed(&commit);
+            for PendingReply { reply, mut commit, .. } in replies {
+                commit.failed();
                 drop(commit);
                 let _ = reply.send(Err(fault.clone()));
             }

@@ -46,6 +46,11 @@ fn own_uid() -> std::io::Result<u32> {
     Ok(fs::metadata("/proc/self")?.uid())
 }
 
+/// The network that sockets of this process belong to.
+fn own_network() -> Option<String> {
+    Some(fs::read_link("/proc/self/ns/net").ok()?.to_string_lossy().into_owned())
+}
+
 /// For tests of what happens when a process is killed at a step: this thread goes no further than the one that is named. No
 /// released program does.
 fn step(name: &'static str) {

@@ -198,6 +198,9 @@ pub struct WireArgs {
     /// The core to pin the first sending thread to; the next one takes the next.
     #[arg(long)]
     pub core: Option<usize>,
+    /// Sleep until a request is due instead of spinning: for a core that others use, too.
+    #[arg(long)]
+    pub shares_core: bool,
     /// A new connection for each request.
     #[arg(long, conflicts_with = "pipeline")]
     pub new_connections: bool,
@@ -250,6 +253,7 @@ impl LoadArgs {
             connections: wire.connections,
             threads: wire.threads,
             core: wire.core,
+            shares_core: wire.shares_core,
             keep: if wire.new_connections { Connections::One } else { Connections::Keep },
             pipeline: wire.pipeline,
             sessions: if wire.resume { Sessions::Resumed } else { Sessions::Full },

@@ -72,6 +72,8 @@ pub struct Plan {
     pub threads: usize,
     /// The first core to pin a thread to, the next thread to the next; none: wherever the system likes.
     pub core: Option<usize>,
+    /// Others run on the cores of these threads: they are not kept from it by spinning.
+    pub shares_core: bool,
     /// Kept or not.
     pub keep: Connections,
     /// Requests under way on one connection.

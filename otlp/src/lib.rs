@@ -21,8 +21,8 @@ use tonic::Code;
 use tonic::transport::{Channel, Endpoint};
 
 pub use opentelemetry_proto::tonic::common::v1::KeyValue;
-pub use opentelemetry_proto::tonic::trace::v1::{Span, Status, span, status};
-pub use text::{int, text};
+pub use opentelemetry_proto::tonic::trace::v1::{Span, SpanFlags, Status, span, status};
+pub use text::{int, text, truth};
 
 /// Bytes of spans that wait; a trace that does not fit is dropped.
 const WAITING_BYTES: usize = 8 << 20;

@@ -16,3 +16,8 @@ pub fn text(key: &str, value: impl Into<String>) -> KeyValue {
 pub fn int(key: &str, value: impl TryInto<i64>) -> KeyValue {
     attribute(key, Value::IntValue(value.try_into().unwrap_or(i64::MAX)))
 }
+
+/// One that is true or false.
+pub fn truth(key: &str, value: bool) -> KeyValue {
+    attribute(key, Value::BoolValue(value))
+}

@@ -20,6 +20,7 @@ mod tombstones;
 mod unfinished_file;
 pub mod wire;
 
+pub use schema::{OlderTables, TableSurvey};
 pub use unfinished_file::left;
 
 /// Bytes that a disk which was full has to take before writes are said to be taken again: a group of writes.

@@ -16,7 +16,6 @@ use bytes::Bytes;
 use feed::{Entry, LogView};
 use journal::{ExternalId, Request, Verdict};
 use link::{Change, DomainId, Epoch, Key, Position, Seq};
-use std::sync::Arc;
 
 /// Bytes of the secret of a store.
 pub const SECRET: usize = 32;
@@ -290,14 +289,4 @@ pub struct WalkPage {
     pub entries: Vec<Entry>,
     /// Whether there are more.
     pub more: bool,
-}
-
-/// Runs a blocking call of the store where blocking is allowed.
-pub async fn blocking<T: Send + 'static>(
-    store: &Arc<dyn Repository>,
-    call: impl FnOnce(&dyn Repository) -> Result<T, StoreFault> + Send + 'static,
-) -> Result<T, StoreFault> {
-    let (store, span) = (store.clone(), tracing::Span::current());
-    let answer = tokio::task::spawn_blocking(move || span.in_scope(|| call(&*store))).await;
-    answer.unwrap_or_else(|e| Err(StoreFault::Unavailable(format!("a read did not end: {e}"))))
 }

@@ -2,6 +2,60 @@
 
 use refinery::error::Kind;
 
+/// What a program finds of tables before it starts on them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TableSurvey {
+    /// Why this program refuses them.
+    pub refused: Option<String>,
+    /// What a start changes; `None`: nothing, or there are no tables yet.
+    pub older: Option<OlderTables>,
+}
+
+/// Tables of an earlier linkr: the next start of this one brings them up to date.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OlderTables {
+    /// The last step that they have.
+    pub there: i32,
+    /// The last step of this program.
+    pub known: i32,
+    /// Links that the steps go through, deleted ones too; of PostgreSQL as it estimates them.
+    pub links: u64,
+}
+
+impl TableSurvey {
+    /// Of tables with the steps up to `there` (`None`: there are none) and so many links, which count where a start has steps to do.
+    pub(crate) fn new(there: Option<i32>, known: i32, links: u64) -> Self {
+        let older = there.filter(|_| is_older(there, known));
+        Self {
+            refused: check(there, known).err(),
+            older: older.map(|there| OlderTables { there, known, links }),
+        }
+    }
+}
+
+/// Whether a start has steps to do on tables that are there.
+pub fn is_older(there: Option<i32>, known: i32) -> bool {
+    there.is_some_and(|there| there < known)
+}
+
+/// Says that tables are brought up to date, which may take minutes and waits for nobody; a new store has none yet.
+pub fn tell_begin(store: &str, there: Option<i32>, known: i32) {
+    if let Some(there) = there.filter(|_| is_older(there, known)) {
+        tracing::info!(
+            name: "tables_upgrading", %store, from = there, to = known,
+            "the tables are of an earlier linkr and are brought up to date in one transaction: nothing is read or written until that is done"
+        );
+    }
+}
+
+/// The same when it is done.
+pub fn tell_end(store: &str, there: Option<i32>, known: i32, took: std::time::Duration) {
+    if is_older(there, known) {
+        let took_ms = took.as_millis() as u64;
+        tracing::info!(name: "tables_upgraded", %store, to = known, took_ms, "the tables are up to date");
+    }
+}
+
 /// Tables of a newer linkr are refused: what it wrote into them is not known here.
 ///
 /// # Errors
@@ -41,6 +95,16 @@ pub fn told(fault: &refinery::Error) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_survey_tells_of_tables_that_are_older_and_of_such_that_are_refused() {
+        for there in [None, Some(9)] {
+            assert_eq!(TableSurvey::new(there, 9, 0), TableSurvey::default());
+        }
+        assert!(TableSurvey::new(Some(10), 9, 0).refused.is_some());
+        let older = OlderTables { there: 8, known: 9, links: 5 };
+        assert_eq!(TableSurvey::new(Some(8), 9, 5), TableSurvey { refused: None, older: Some(older) });
+    }
 
     #[test]
     fn a_newer_schema_is_refused_and_an_older_one_is_not() {

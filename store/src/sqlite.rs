@@ -29,7 +29,7 @@ mod write;
 pub use connect::Options;
 pub use copies::{RestoreReport, backup, restore};
 pub use file::OpenFault;
-pub use open::can_open;
+pub use open::{can_open, survey};
 
 use self::clicks::ClickFile;
 use super::ROOM;

@@ -1,6 +1,8 @@
 //! Control, Redis and edges on cores of their own, for what is measured and not broken.
 
+use crate::cores;
 use crate::http::{get, metric};
+use crate::keyring::{ADMIN, Keyring};
 use crate::process::{Dir, command, linkr};
 use services::Process;
 use services::{Redis, ServerFault};
@@ -29,6 +31,7 @@ pub struct Fleet {
     pub under: Vec<String>,
     /// Words behind theirs.
     pub words: Vec<String>,
+    keys: Keyring,
     _control: Process,
     dir: Dir,
     binary: PathBuf,
@@ -67,19 +70,34 @@ impl Fleet {
             }
             redis => redis.map_err(|fault| fault.to_string())?,
         };
-        let (binary, dir) = (linkr()?, Dir::new()?);
+        Self::started(Dir::new()?, store, redis, Keyring::default()).map(Some)
+    }
+
+    /// The same without Redis and in a folder that is there; everybody shows a key of these.
+    ///
+    /// # Errors
+    /// As [`Fleet::start`].
+    pub fn start_with_keys(dir: Dir, store: &str, keys: Keyring) -> Result<Self, String> {
+        Self::started(dir, store, None, keys)
+    }
+
+    fn started(dir: Dir, store: &str, redis: Option<Redis>, keys: Keyring) -> Result<Self, String> {
+        let binary = linkr()?;
         let any = "127.0.0.1:0";
-        let mut words = vec!["control", "--insecure", "--store", store, "--api", any, "--admin", any];
+        let mut words = vec!["control", "--store", store, "--api", any, "--admin", any];
+        if keys.file(ADMIN).is_none() {
+            words.push("--insecure");
+        }
         if let Some(redis) = &redis {
             words.extend(["--redis", redis.url()]);
         }
-        let name = format!("control{}", if with_redis { "" } else { "-alone" });
+        let name = format!("control{}", if redis.is_some() { "" } else { "-alone" });
         let log = dir.path().join(format!("{name}.log"));
         let control =
             Process::hear(&pinned(OTHER_CORE, &[], &binary, dir.path(), &words), &log, &["api", "admin"])?;
         let (api, admin) = (control.address("api")?, control.address("admin")?);
         let (under, words) = (Vec::new(), Vec::new());
-        Ok(Some(Self { api, admin, redis, under, words, _control: control, dir, binary, edges: 0 }))
+        Ok(Self { api, admin, redis, under, words, keys, _control: control, dir, binary, edges: 0 })
     }
 
     /// Where its files are.
@@ -119,6 +137,8 @@ impl Fleet {
         if let Some(redis) = &self.redis {
             words.extend(["--redis", redis.url()]);
         }
+        let key = self.keys.file(&name).map(|key| key.to_string_lossy().into_owned());
+        words.extend(key.iter().flat_map(|key| ["--control-key-file", key]));
         words.extend(self.words.iter().map(String::as_str));
         let log = self.path().join(format!("{name}.log"));
         let command = pinned(EDGE_CORE, &self.under, &self.binary, self.path(), &words);
@@ -133,7 +153,9 @@ impl Fleet {
     /// It cannot be imported at all.
     pub fn import(&self, file: &Path) -> Result<String, String> {
         let (file, api) = (file.to_string_lossy(), format!("http://{}", self.api));
-        let words = ["import", &file, "--server", &api];
+        let mut words = vec!["import", &file, "--server", &api];
+        let key = self.keys.file(ADMIN).map(|key| key.to_string_lossy().into_owned());
+        words.extend(key.iter().flat_map(|key| ["--key-file", key]));
         let done = command(&self.binary, self.path(), &words).output().map_err(|fault| fault.to_string())?;
         let said = String::from_utf8_lossy(&done.stdout).trim().to_owned();
         // Rows that are no links are said to be a failure.
@@ -195,10 +217,7 @@ impl Edge {
 
     /// Seconds of a core that the process has used (in hundredths, as the kernel says them).
     pub fn cpu_seconds(&self) -> f64 {
-        let text = std::fs::read_to_string(format!("/proc/{}/stat", self.process.id())).unwrap_or_default();
-        // Behind the name, which may hold anything: user and system time are the 12th and 13th.
-        let fields = text.rsplit(')').next().unwrap_or_default().split_whitespace().skip(11).take(2);
-        fields.filter_map(|ticks| ticks.parse::<f64>().ok()).sum::<f64>() / 100.0
+        cores::cpu_seconds(self.process.id())
     }
 
     /// A metric, by its whole name.

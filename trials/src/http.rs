@@ -60,6 +60,15 @@ pub fn reply(bytes: &[u8]) -> Result<Option<Reply>, &'static str> {
     }))
 }
 
+/// A field of the answer at the start of `bytes`.
+pub fn field(bytes: &[u8], name: &str) -> Option<String> {
+    let mut fields = [httparse::EMPTY_HEADER; 32];
+    let mut parsed = httparse::Response::new(&mut fields);
+    parsed.parse(bytes).ok()?;
+    let field = parsed.headers.iter().find(|field| field.name.eq_ignore_ascii_case(name))?;
+    std::str::from_utf8(field.value).ok().map(str::to_owned)
+}
+
 impl Reply {
     /// What it says about a link.
     pub fn answer(&self, key: u32) -> Answer {

@@ -49,8 +49,29 @@ pub struct LoadProcess {
 /// # Errors
 /// It does not start.
 pub fn begin(url: &str, words: &[&str], dir: &Path, name: &str) -> Result<LoadProcess, String> {
-    let out = dir.join(name);
-    let mut command = Command::new(generator()?);
+    begin_under(&[], url, words, dir, name)
+}
+
+/// The same behind the words that it runs under.
+///
+/// # Errors
+/// It does not start.
+pub fn begin_under(
+    under: &[&str],
+    url: &str,
+    words: &[&str],
+    dir: &Path,
+    name: &str,
+) -> Result<LoadProcess, String> {
+    let (out, generator) = (dir.join(name), generator()?);
+    let mut command = match under {
+        [] => Command::new(generator),
+        [program, words @ ..] => {
+            let mut command = Command::new(program);
+            command.args(words).arg(generator);
+            command
+        }
+    };
     command.args(["run", url]).args(words).arg("--out").arg(&out);
     let child =
         command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().map_err(|fault| fault.to_string())?;

@@ -3,6 +3,8 @@
 mod attacks;
 mod beside;
 mod bulk;
+mod connection;
+mod cores;
 mod faults;
 mod fleet;
 mod handovers;
@@ -17,6 +19,7 @@ mod links;
 mod load;
 mod meddler;
 mod outage;
+mod pages;
 mod probe;
 mod process;
 mod questions;
@@ -66,6 +69,10 @@ enum Command {
     Beside(beside::Interference),
     /// Questions about clicks on a large store of them, and what visitors wait beside a storm of them
     Questions(questions::Questions),
+    /// Pages in a browser on a large store, and what visitors wait while fifty people click through them
+    Pages(pages::Pages),
+    #[command(hide = true)]
+    People(pages::People),
     /// One process of an edge in the place of another, again and again under load
     Handovers(handovers::HandOvers),
     /// A large import into Postgres, beside psql's \copy of the same rows
@@ -90,6 +97,8 @@ fn main() -> ExitCode {
                 Command::Liar(liar) => liar.run().await,
                 Command::Beside(beside) => beside.run().await,
                 Command::Questions(questions) => questions.run().await,
+                Command::Pages(pages) => pages.run().await,
+                Command::People(people) => people.run(),
                 Command::Handovers(handovers) => handovers.run().await,
                 Command::Bulk(bulk) => bulk.run().await,
             }

@@ -2,20 +2,20 @@
 //! visitors wait while their edge's control is asked without end.
 
 use crate::attacks::Driver;
+use crate::connection::Connection;
 use crate::fleet::{Edge, Fleet, OTHER_CORE};
 use crate::hits::{self, Hits};
-use crate::http::{self, metric};
+use crate::http;
 use crate::redis::{links, row};
 use clap::Args;
 use prost_types::Timestamp;
 use services::stats::{interval, median};
 use services::{Random, Zipf};
-use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Hits a second, on kept connections.
 const HITS: f64 = 4_000.0;
@@ -130,47 +130,26 @@ struct ClickStock {
 
 /// Somebody who asks one question after the other, on one connection.
 struct Asker {
-    stream: TcpStream,
-    buffer: Vec<u8>,
+    connection: Connection,
     random: Random,
     stock: Arc<ClickStock>,
 }
 
 impl Asker {
     fn new(api: SocketAddr, seed: u64, stock: Arc<ClickStock>) -> Result<Self, String> {
-        let stream = TcpStream::connect(api).map_err(text)?;
-        stream.set_nodelay(true).map_err(text)?;
-        stream.set_read_timeout(Some(Duration::from_secs(30))).map_err(text)?;
-        Ok(Self { stream, buffer: vec![0; 1 << 16], random: Random::new(seed), stock })
+        Ok(Self { connection: Connection::new(api)?, random: Random::new(seed), stock })
     }
 
-    /// The answer, and how long it took.
+    /// The answer, and how many milliseconds it took.
     fn ask(&mut self, path: &str) -> Result<(http::Reply, f64), String> {
-        let began = Instant::now();
         let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n");
-        self.stream.write_all(request.as_bytes()).map_err(text)?;
-        let mut filled = 0;
-        loop {
-            if filled == self.buffer.len() {
-                self.buffer.resize(2 * filled, 0);
-            }
-            let count = self.stream.read(&mut self.buffer[filled..]).map_err(text)?;
-            filled += count;
-            if let Some(reply) = http::reply(&self.buffer[..filled])? {
-                return Ok((reply, began.elapsed().as_secs_f64() * 1e3));
-            }
-            if count == 0 {
-                return Err(format!("{path}: the connection ended"));
-            }
-        }
+        self.connection.ask(&request).map_err(|fault| format!("{path}: {fault}"))
     }
 
     /// The answer's body.
     fn body(&mut self, path: &str) -> Result<serde_json::Value, String> {
         let (reply, _) = self.ask(path)?;
-        let whole = &self.buffer[..reply.length];
-        let head = whole.windows(4).position(|end| end == b"\r\n\r\n").unwrap_or(0) + 4;
-        let body = serde_json::from_slice(&whole[head..]).map_err(text)?;
+        let body = serde_json::from_slice(self.connection.body()).map_err(text)?;
         if reply.status == 200 { Ok(body) } else { Err(format!("{path}: {body}")) }
     }
 
@@ -181,8 +160,8 @@ impl Asker {
                 (reply, ms) if reply.status == 200 => return Ok(ms),
                 (reply, _) if reply.status == 429 => std::thread::sleep(Duration::from_millis(200)),
                 (reply, _) => {
-                    let body = String::from_utf8_lossy(&self.buffer[..reply.length]);
-                    return Err(format!("{path}: {}", body.lines().last().unwrap_or_default()));
+                    let body = String::from_utf8_lossy(self.connection.body());
+                    return Err(format!("{path}: {} {body}", reply.status));
                 }
             }
         }
@@ -270,7 +249,7 @@ impl Questions {
         let Some(mut fleet) = Fleet::start_on(&format!("sqlite:{}", store.display()), false)? else {
             return Ok(true);
         };
-        if metric(fleet.admin, "linkr_control_log_head").await == Some(0.0) {
+        if !self.has_links(fleet.api)? {
             println!("{}", fleet.import(&links(&fleet, 0..self.links)?)?);
         }
         let stock = self.stock(fleet.api)?;
@@ -287,17 +266,34 @@ impl Questions {
         Ok(good)
     }
 
-    fn stock(&self, api: SocketAddr) -> Result<Arc<ClickStock>, String> {
+    /// Whether the links are in the store, from a trial before: they are imported in their order.
+    fn has_links(&self, api: SocketAddr) -> Result<bool, String> {
+        let last = self.links.checked_sub(1).ok_or("--links 0: there is nothing to ask about")?;
+        let path = format!("/v1/links/{}", row(last).0);
+        let (reply, _) = Asker::new(api, 0, self.stock_of(Vec::new())?)?.ask(&path)?;
+        match reply.status {
+            200 => Ok(true),
+            404 => Ok(false),
+            status => Err(format!("{path}: {status}")),
+        }
+    }
+
+    /// What questions are drawn from where these are the most clicked links.
+    fn stock_of(&self, known: Vec<String>) -> Result<Arc<ClickStock>, String> {
         let until = SystemTime::now().duration_since(UNIX_EPOCH).map_err(text)?.as_secs() as i64;
-        let stock = |known| ClickStock {
+        Ok(Arc::new(ClickStock {
             known,
             by_link: Zipf::new(self.links, ZIPF),
             links: self.links,
             from: until - self.days * DAY,
             until,
-        };
-        let mut asker = Asker::new(api, 0, Arc::new(stock(Vec::new())))?;
-        let all = between(until - self.days * DAY, until);
+        }))
+    }
+
+    fn stock(&self, api: SocketAddr) -> Result<Arc<ClickStock>, String> {
+        let stock = self.stock_of(Vec::new())?;
+        let all = between(stock.from, stock.until);
+        let mut asker = Asker::new(api, 0, stock)?;
         let answer = asker.body(&format!("/v1/clicks?{all}&group_by=link&limit={KNOWN}"))?;
         let rows = answer["rows"].as_array().map(Vec::as_slice).unwrap_or_default();
         let code = |row: &serde_json::Value| row["keys"][0].as_str().map(str::to_owned);
@@ -310,14 +306,14 @@ impl Questions {
             known.first().ok_or("no link has clicks")?,
             rows[0]["count"]
         );
-        Ok(Arc::new(stock(known)))
+        self.stock_of(known)
     }
 
     /// How long each kind takes, one at a time.
     fn quick(&self, api: SocketAddr, stock: &Arc<ClickStock>) -> Result<bool, String> {
         println!(
-            "{:36} {:>6} {:>8} {:>8} {:>8} {:>8}",
-            "one at a time, ms", "asked", "p50", "p99", "most", "limit"
+            "{:36} {:>6} {:>8} {:>8} {:>8} {:>12}",
+            "one at a time, ms", "asked", "p50", "p99", "most", "limit of p99"
         );
         let mut good = true;
         for (kind, seed) in KINDS.iter().zip(1..) {
@@ -330,16 +326,20 @@ impl Questions {
             took.sort_by(|one, other| one.0.total_cmp(&other.0));
             let at = |part: f64| took[((took.len() as f64 * part) as usize).min(took.len() - 1)].0;
             let (p99, (most, slowest)) = (at(0.99), &took[took.len() - 1]);
-            let is_good = self.untimed || p99 <= kind.most;
+            let is_good = p99 <= kind.most;
+            let verdict = match (is_good, self.untimed) {
+                (true, _) => "pass".to_owned(),
+                (false, true) => "beyond it, untimed".to_owned(),
+                (false, false) => format!("FAIL: {slowest}"),
+            };
             println!(
-                "{:36} {:6} {:8.2} {p99:8.2} {most:8.2} {:8.0}{}",
+                "{:36} {:6} {:8.2} {p99:8.2} {most:8.2} {:12.0}  {verdict}",
                 kind.name,
                 took.len(),
                 at(0.5),
                 kind.most,
-                if is_good { String::new() } else { format!("  BEYOND IT: {slowest}") }
             );
-            good &= is_good;
+            good &= is_good || self.untimed;
         }
         Ok(good)
     }

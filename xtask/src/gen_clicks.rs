@@ -1,4 +1,4 @@
-//! `gen-clicks`: a store of SQLite with so many clicks on links that it holds, to ask it about them.
+//! `gen-clicks`: a store with so many clicks on links that it will hold, to ask it about them.
 
 use bytes::Bytes;
 use clicks::batch::{AgentText, Batch, encode};
@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 use store::port::Repository;
 use store::port::clicks::{AppendOutcome, Appended, BatchSender, ClickStore};
+use store::postgres::{self, Postgres};
 use store::sqlite::{Options, Sqlite};
 
 /// The exponent by which few links have most of the clicks.
@@ -31,20 +32,29 @@ const LANGUAGES: [&[u8; 2]; 10] = [b"en", b"es", b"de", b"fr", b"pt", b"it", b"j
 const KINDS: [(Kind, u32); 5] =
     [(Kind::Human, 72), (Kind::Bot, 17), (Kind::Head, 5), (Kind::Preview, 4), (Kind::Prefetch, 2)];
 
-/// Writes them: the clicks of the last `days`, on the links with the uids 1 to `links`, as an import into an empty store gives
-/// them out.
-pub fn generate(clicks: &str, links: &str, days: &str, file: &Path) -> Result<(), String> {
+/// Writes them into a file of SQLite, or into the database of PostgreSQL with this URL: the clicks of the last `days`, on the
+/// links with the uids 1 to `links`, as an import into an empty store gives them out. `first`: about so many of them are on the
+/// link with the uid 1.
+pub fn generate(clicks: &str, links: &str, days: &str, to: &str, first: &str) -> Result<(), String> {
     let number = |text: &str, most: u64| {
         let number = text.parse().ok().filter(|number| (1..=most).contains(number));
         number.ok_or_else(|| format!("{text}: a number from 1 to {most}"))
     };
     let (clicks, links, days) = (number(clicks, 1 << 32)?, number(links, 10_000_000)?, number(days, 1_000)?);
-    let store = Sqlite::open(file, Options::default()).map_err(|fault| fault.to_string())?;
+    let first = if first == "0" { 0 } else { number(first, clicks)? };
+    let is_file = !to.starts_with("postgres://");
+    let store: Box<dyn Repository> = if is_file {
+        Box::new(Sqlite::open(Path::new(to), Options::default()).map_err(|fault| fault.to_string())?)
+    } else {
+        Box::new(Postgres::open(&postgres::Options { url: to.to_owned(), ..postgres::Options::default() })?)
+    };
     let now = now();
-    let plan = ClickPlan { clicks, links, from: now - days as i64 * DAY, until: now };
+    let plan = ClickPlan { clicks, links, first, from: now - days as i64 * DAY, until: now };
     let done = plan.write(store.clicks(), |done| println!("{done} clicks"));
     store.close();
-    done.map(|()| println!("{}: {clicks} clicks on {links} links in {days} days", file.display()))
+    // There may be a password in a URL.
+    let place = if is_file { to } else { "the database" };
+    done.map(|()| println!("{place}: {clicks} clicks on {links} links in {days} days"))
 }
 
 /// Unix milliseconds.
@@ -56,6 +66,8 @@ fn now() -> i64 {
 struct ClickPlan {
     clicks: u64,
     links: u64,
+    /// Of them, on the first link.
+    first: u64,
     from: i64,
     until: i64,
 }
@@ -63,7 +75,7 @@ struct ClickPlan {
 impl ClickPlan {
     /// Writes them in the order of their times, as edges and a control would, and folds them.
     fn write(&self, store: &dyn ClickStore, mut told: impl FnMut(u64)) -> Result<(), String> {
-        let mut source = ClickSource::new(self.links);
+        let mut source = ClickSource::new(self.links, self.first as f64 / self.clicks as f64);
         let mut spools: Vec<WrittenSpool> = (0..EDGES).map(WrittenSpool::new).collect();
         let (mut done, mut tidied) = (0, self.from);
         while done < self.clicks {
@@ -150,6 +162,8 @@ struct ClickSource {
     /// Uids, the most clicked first.
     links: Vec<Seq>,
     by_link: Zipf,
+    /// How many of all clicks are on the link with the uid 1.
+    first: f64,
     countries: Zipf,
     referrers: (Vec<Arc<str>>, Zipf),
     browsers: (Vec<Arc<str>>, Zipf),
@@ -160,7 +174,7 @@ struct ClickSource {
 }
 
 impl ClickSource {
-    fn new(links: u64) -> Self {
+    fn new(links: u64, first: f64) -> Self {
         let mut random = Random::of(1, 2);
         let mut uids: Vec<Seq> = (1..=links).collect();
         for at in (1..uids.len()).rev() {
@@ -179,6 +193,7 @@ impl ClickSource {
         Self {
             by_link: Zipf::new(uids.len(), ZIPF),
             links: uids,
+            first,
             countries: Zipf::new(COUNTRIES, ZIPF),
             referrers: (referrers, Zipf::new(REFERRERS, ZIPF)),
             browsers: texts(&BROWSERS),
@@ -192,7 +207,8 @@ impl ClickSource {
 
     fn click(&mut self, at: i64) -> Click {
         let random = &mut self.random;
-        let uid = self.links[self.by_link.draw(random)];
+        let is_first = self.first > 0.0 && random.unit() < self.first;
+        let uid = if is_first { 1 } else { self.links[self.by_link.draw(random)] };
         let country = self.countries.draw(random) as u8;
         let mut draw = |(texts, zipf): &(Vec<Arc<str>>, Zipf)| Arc::clone(&texts[zipf.draw(random)]);
         let (browser, os, referrer) = (draw(&self.browsers), draw(&self.systems), draw(&self.referrers));
@@ -237,7 +253,7 @@ mod tests {
         let dir = std::env::temp_dir().join(format!("linkr-gen-clicks-{}", std::process::id()));
         std::fs::create_dir_all(&dir).unwrap();
         let file = dir.join("linkr.db");
-        generate("70000", "500", "3", &file).unwrap();
+        generate("70000", "500", "3", &file.to_string_lossy(), "30000").unwrap();
         let store = Sqlite::open(&file, Options::default()).unwrap();
         let until = now() + DAY;
         let question = ClickQuestion { until, most: 10, ..ClickQuestion::default() };
@@ -245,18 +261,21 @@ mod tests {
         let kinds = Kind::ALL.to_vec();
         let top = TopQuestion { domain: DomainId::DEFAULT, from: 0, until, kinds, most: 3 };
         let top = store.clicks().top_links(&top).unwrap();
-        // By the exponent the first of 500 has about a ninth of all.
-        assert!(top.links[0].count > 3_000 && top.links[0].count > top.links[1].count, "{top:?}");
+        assert_eq!(top.links[0].uid, 1);
+        assert!((29_000..32_000).contains(&top.links[0].count), "{top:?}");
+        // By the exponent the first of 500 has about a ninth of the others.
+        assert!(top.links[1].count > 3_000 && top.links[1].count > top.links[2].count, "{top:?}");
         store.close();
         std::fs::remove_dir_all(&dir).unwrap();
     }
 
     #[test]
     fn numbers_that_are_none_are_refused() {
-        for (clicks, links, days) in [("0", "1", "1"), ("1", "many", "1"), ("1", "1", "1001")] {
-            assert!(
-                generate(clicks, links, days, Path::new("/nowhere/file")).unwrap_err().contains("from 1 to")
-            );
+        for (clicks, links, days, first) in
+            [("0", "1", "1", "0"), ("1", "many", "1", "0"), ("1", "1", "1001", "0"), ("1", "1", "1", "2")]
+        {
+            let refused = generate(clicks, links, days, "/nowhere/file", first).unwrap_err();
+            assert!(refused.contains("from 1 to"), "{refused}");
         }
     }
 }

@@ -12,11 +12,12 @@ mod python;
 mod release;
 mod servers;
 mod snapshot;
+mod suites;
 mod tools;
 
 use std::process::{Command, ExitCode};
 
-const USAGE: &str = "usage: xtask test|bench|load|compare [ARGS…] | test-long | fuzz SECONDS [TARGET…] | lint | deny | services | release [--binary PATH] [--out DIR] | release-twice | image-root DIR --binary PATH | gen-snapshot LINKS FILE | gen-clicks CLICKS LINKS DAYS FILE | lines | crawlers PACKAGE | dashboards | demo PROGRAMS OUT";
+const USAGE: &str = "usage: xtask test|bench|load|compare [ARGS…] | test-long | fuzz SECONDS [TARGET…] | lint | deny | services | release [--binary PATH] [--out DIR] | release-twice | image-root DIR --binary PATH | gen-snapshot LINKS FILE | gen-clicks CLICKS LINKS DAYS FILE|URL [OF-THE-FIRST] | lines | crawlers PACKAGE | dashboards | demo PROGRAMS OUT";
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
@@ -53,7 +54,8 @@ fn main() -> ExitCode {
         "release" => release::from_words(rest).unwrap_or_else(|| Err(USAGE.to_owned())),
         "release-twice" => release::twice(),
         "gen-clicks" => match rest {
-            [clicks, links, days, file] => gen_clicks::generate(clicks, links, days, file.as_ref()),
+            [clicks, links, days, to] => gen_clicks::generate(clicks, links, days, to, "0"),
+            [clicks, links, days, to, first] => gen_clicks::generate(clicks, links, days, to, first),
             _ => Err(USAGE.to_owned()),
         },
         "gen-snapshot" => match rest {
@@ -107,10 +109,14 @@ fn measure(words: &[&str], more: &[String]) -> Result<(), String> {
 /// All crates, with the half of link that only the write side uses.
 const TESTS: [&str; 5] = ["test", "--workspace", "--locked", "--features", "link/given"];
 
-/// What a change must pass before anybody else sees it. Words behind `test` choose tests.
+/// What a change must pass before anybody else sees it. Words behind `test` choose tests, which cargo runs one program after
+/// another.
 fn test(more: &[String]) -> Result<(), String> {
     tools::install_what_is_missing();
     python::install_what_is_missing();
+    if more.is_empty() {
+        return suites::run(&suites::build(&TESTS)?, &threads(), &[]);
+    }
     cargo_with(&TESTS, more, &[("RUST_TEST_THREADS", &threads())])
 }
 
@@ -127,7 +133,7 @@ fn test_long() -> Result<(), String> {
     python::install_what_is_missing();
     axe::install_what_is_missing();
     tools::install_engines();
-    cargo(&TESTS, &["--".to_owned(), "--ignored".to_owned()])?;
+    suites::run(&suites::build(&TESTS)?, &threads(), &["--ignored"])?;
     // Apart: with the feature every shared word of the set is one of the test's.
     cargo(&["test", "--locked", "--package", "hot", "--features", "shuttle", "--test", "threads"], &[])?;
     fuzz::run(20, &fuzz::TARGETS)

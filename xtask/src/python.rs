@@ -4,12 +4,13 @@ use super::tools;
 use std::path::Path;
 
 const FOLDER: &str = "target/tools/python";
-const PROGRAMS: [(&str, &str); 5] = [
+const PROGRAMS: [(&str, &str); 6] = [
     ("schemathesis", "schemathesis==4.32.5"),
     ("openapi-python-client", "openapi-python-client==0.29.1"),
     ("buf", "buf-bin==1.75.0"),
     ("kubernetes-validate", "kubernetes-validate==1.37.0"),
     ("cyclonedx-py", "cyclonedx-bom==7.5.0"),
+    ("rotel-agent", "rotel==0.0.1a15"),
 ];
 /// Fetches what is missing. Never fails: a test that lacks its program says so itself.
 pub fn install_what_is_missing() {
@@ -29,7 +30,7 @@ pub fn install_what_is_missing() {
     }
     for (program, _) in missing() {
         println!(
-            "{program} is missing (from PyPI): skipped: the API, the manifests and a release in the hands of strangers"
+            "{program} is missing (from PyPI): skipped: the API, traces, the manifests and a release in the hands of strangers"
         );
     }
 }

@@ -182,6 +182,13 @@ fn faults_of_form(file: &str, text: &str) -> Vec<String> {
     if text.lines().count() > MOST_LINES {
         faults.push(format!("{file} is longer than {MOST_LINES} lines"));
     }
+    let fences = text
+        .lines()
+        .map(str::trim_start)
+        .filter(|line| ["/// ```", "//! ```"].iter().any(|fence| line.starts_with(fence)));
+    if fences.step_by(2).any(|fence| !fence.ends_with("```text")) {
+        faults.push(format!("{file} has a test in its documentation: make test runs none"));
+    }
     faults
 }
 
@@ -262,6 +269,11 @@ fn a_planted_violation_is_found() {
     }
     assert_eq!(faults_of_form("x/src/mod.rs", "fn f() {}").len(), 2);
     assert_eq!(faults_of_form("x/src/y.rs", &format!("//! Long.\n{}", "\n".repeat(600))).len(), 1);
+    assert_eq!(faults_of_form("x/src/y.rs", "//! Tried.\n//! ```\n//! f();\n//! ```\nfn f() {}").len(), 1);
+    assert_eq!(
+        faults_of_form("x/src/y.rs", "//! Drawn.\n//! ```text\n//! a -> b\n//! ```\nfn f() {}").len(),
+        0
+    );
     assert_eq!(faults_of_text("x", &["see /ho", "me/me/x"].concat()).len(), 1);
 }
 

@@ -79,7 +79,7 @@ pub enum DomainCommand {
 }
 
 /// How a domain answers.
-#[derive(Args)]
+#[derive(Args, Default)]
 pub struct DomainFields {
     /// Codes are the same in upper and lower case; fixed by the first link [default: false]
     #[arg(long, num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
@@ -106,7 +106,7 @@ pub struct DomainFields {
     /// What becomes of a visitor's query where a new link does not say it
     #[arg(long, value_parser = ["drop", "append", "override"])]
     pub query: Option<String>,
-    /// A file with what is answered to /robots.txt: at most 2,048 bytes
+    /// A file with what is answered to /robots.txt: at most 2,048 bytes, without a mark (U+FEFF) in front
     #[arg(long, value_name = "FILE")]
     pub robots: Option<PathBuf>,
     /// What is kept of the clicks on its links: how many there were (off), what each was and where it came from (counts, the
@@ -115,7 +115,8 @@ pub struct DomainFields {
     pub stats: Option<String>,
     /// A small file that edges answer /favicon.ico or a path below /.well-known/ with, such as
     /// .well-known/security.txt=FILE, beside those that are there; PATH= removes one. Its content type is told from its
-    /// name, or given as PATH=FILE;type=TYPE. May be given more than once
+    /// name, or given as PATH=FILE;type=TYPE. A mark (U+FEFF) in front of a text is not sent, and UTF-16 is refused. May be
+    /// given more than once
     #[arg(long = "file", value_name = "PATH=FILE", value_parser = own_file)]
     pub files: Vec<OwnFile>,
 }

@@ -11,6 +11,7 @@ use prost_types::FieldMask;
 use proto::file::SmallFile;
 use proto::v1::{self, DomainStats, LinkClass, domains_client::DomainsClient};
 use serde_json::{Value, json};
+use std::mem::take;
 use std::path::Path;
 
 /// Runs one of them.
@@ -100,8 +101,11 @@ async fn beside_others(domain: &mut v1::Domain, api: &Api) -> Result<(), Command
     Ok(())
 }
 
-/// The given files in the place of those at the same paths.
-fn with_files(all: &mut Vec<v1::DomainFile>, given: Vec<OwnFile>) -> Result<(), CommandFault> {
+/// All files with the given ones in the place of those at the same paths.
+fn with_files(
+    mut all: Vec<v1::DomainFile>,
+    given: Vec<OwnFile>,
+) -> Result<Vec<v1::DomainFile>, CommandFault> {
     for OwnFile { path, file, content_type } in given {
         all.retain(|own| own.path != path);
         let Some(file) = file else { continue };
@@ -113,7 +117,7 @@ fn with_files(all: &mut Vec<v1::DomainFile>, given: Vec<OwnFile>) -> Result<(), 
         let content_type = content_type.unwrap_or_else(|| content_type_of(&path, &content).to_owned());
         all.push(v1::DomainFile { path, content_type, content: content.into(), size: 0 });
     }
-    Ok(())
+    Ok(all)
 }
 
 /// By the ending of the path; without one, as is usual below `/.well-known/`, by what is in the file.
@@ -150,57 +154,44 @@ fn content_type_of(path: &str, content: &[u8]) -> &'static str {
 /// Sets the given fields, and returns their names.
 fn set(domain: &mut v1::Domain, given: DomainFields) -> Result<Vec<String>, CommandFault> {
     let mut paths = Vec::new();
-    if let Some(fold_case) = given.fold_case {
-        domain.fold_case = fold_case;
-        paths.push("fold_case".to_owned());
+    // Each field is named once: it is set where there is a value for it, and then its name is a path.
+    macro_rules! set {
+        ($($field:ident: $value:expr,)*) => {
+            $(if let Some(value) = $value {
+                domain.$field = value;
+                paths.push(stringify!($field).to_owned());
+            })*
+        };
     }
-    if let Some(class) = given.class {
-        domain.class = if class == "strict" { LinkClass::Strict } else { LinkClass::Normal }.into();
-        paths.push("class".to_owned());
-    }
-    if let Some(not_found) = given.not_found {
-        domain.not_found = not_found;
-        paths.push("not_found".to_owned());
-    }
-    if !given.files.is_empty() {
-        with_files(&mut domain.files, given.files)?;
-        paths.push("files".to_owned());
-    }
-    if let Some(root_target) = given.root_target {
-        domain.root_target = root_target;
-        paths.push("root_target".to_owned());
-    }
-    if let Some(expired_target) = given.expired_target {
-        domain.expired_target = expired_target;
-        paths.push("expired_target".to_owned());
-    }
-    if let Some(trailing_slash) = given.trailing_slash {
-        domain.trailing_slash = trailing_slash;
-        paths.push("trailing_slash".to_owned());
-    }
-    if let Some(punctuation) = given.punctuation {
-        domain.punctuation = punctuation;
-        paths.push("punctuation".to_owned());
-    }
-    if let Some(query) = given.query {
-        domain.query =
-            query_policy(&query).map_err(|why| CommandFault::new(format_args!("--query {why}")))?.into();
-        paths.push("query".to_owned());
-    }
-    if let Some(file) = given.robots {
-        domain.robots = robots(&file)?;
-        paths.push("robots".to_owned());
-    }
-    if let Some(stats) = given.stats {
-        domain.stats = match stats.as_str() {
-            "off" => DomainStats::Off,
-            "full" => DomainStats::Full,
-            _ => DomainStats::Counts,
-        }
-        .into();
-        paths.push("stats".to_owned());
+    let query = given.query.map(|query| query_policy(&query)).transpose();
+    let query = query.map_err(|why| CommandFault::new(format_args!("--query {why}")))?;
+    let files = Some(given.files).filter(|files| !files.is_empty());
+    set! {
+        fold_case: given.fold_case,
+        class: given.class.map(|class| class_of(&class).into()),
+        not_found: given.not_found,
+        files: files.map(|files| with_files(take(&mut domain.files), files)).transpose()?,
+        root_target: given.root_target,
+        expired_target: given.expired_target,
+        trailing_slash: given.trailing_slash,
+        punctuation: given.punctuation,
+        query: query.map(i32::from),
+        robots: given.robots.map(|file| robots(&file)).transpose()?,
+        stats: given.stats.map(|stats| stats_of(&stats).into()),
     }
     Ok(paths)
+}
+
+fn class_of(word: &str) -> LinkClass {
+    if word == "strict" { LinkClass::Strict } else { LinkClass::Normal }
+}
+
+fn stats_of(word: &str) -> DomainStats {
+    match word {
+        "off" => DomainStats::Off,
+        "full" => DomainStats::Full,
+        _ => DomainStats::Counts,
+    }
 }
 
 /// The text of a `robots.txt`.
@@ -313,5 +304,31 @@ mod tests {
         ] {
             assert_eq!(content_type_of(path, content), want, "{path}");
         }
+    }
+
+    #[test]
+    fn a_mark_in_front_of_a_file_is_not_sent_and_utf_16_is_named() {
+        let name = std::env::temp_dir().join(format!("linkr-domain-files-{}", std::process::id()));
+        let given = || DomainFields {
+            robots: Some(name.clone()),
+            files: vec![OwnFile {
+                path: ".well-known/x".into(),
+                file: Some(name.clone()),
+                content_type: None,
+            }],
+            ..DomainFields::default()
+        };
+        std::fs::write(&name, "\u{feff}[]").unwrap();
+        let mut domain = v1::Domain::default();
+        assert_eq!(set(&mut domain, given()).unwrap(), ["files", "robots"]);
+        let file = &domain.files[0];
+        assert_eq!((&file.content[..], &*file.content_type), (&b"[]"[..], "application/json"));
+        assert_eq!(domain.robots, "[]");
+        std::fs::write(&name, b"\xff\xfe[\0]\0").unwrap();
+        let refused = set(&mut v1::Domain::default(), given()).unwrap_err();
+        assert!(refused.message().contains("UTF-16") && refused.message().contains("--file"), "{refused:?}");
+        let robots = robots(&name).unwrap_err();
+        assert!(robots.message().contains("UTF-16") && robots.message().contains("--robots"), "{robots:?}");
+        std::fs::remove_file(&name).unwrap();
     }
 }

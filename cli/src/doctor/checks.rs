@@ -61,7 +61,7 @@ mod tests {
             superuser: false,
             connections_free: 80,
             connections_wanted: 12,
-            refused_tables: None,
+            tables: store::TableSurvey::default(),
         };
         let redis = control::RedisSurvey {
             forbidden: Vec::new(),
@@ -124,6 +124,7 @@ mod tests {
             left: Vec::new(),
             running: Some(serving("127.0.0.1:8082")),
             others: vec![("10.0.0.2:8083".into(), Ok(serving("10.0.0.2:8083")))],
+            sqlite: Some(Ok(store::TableSurvey::default())),
             postgres: Some(Ok(survey)),
             redis: Some(Ok(redis)),
         }
@@ -191,7 +192,8 @@ mod tests {
 
     #[test]
     fn what_is_only_to_run_is_looked_at_without_it() {
-        let facts = Facts { running: None, others: Vec::new(), postgres: None, redis: None, ..sound() };
+        let nothing = Facts { running: None, others: Vec::new(), sqlite: None, ..sound() };
+        let facts = Facts { postgres: None, redis: None, ..nothing };
         assert_eq!(all(&facts), []);
     }
 

@@ -25,7 +25,9 @@ pub struct Facts {
     pub others: Vec<(String, Result<Running, String>)>,
     /// What PostgreSQL says of itself, or why it says nothing; `None`: there is none.
     pub postgres: Option<Result<store::postgres::Survey, String>>,
-    /// The same of Redis.
+    /// What a start finds in the file of SQLite, or why that cannot be read; `None`: the links are in no file.
+    pub sqlite: Option<Result<store::TableSurvey, String>>,
+    /// What Redis says of itself, or why it says nothing; `None`: there is none.
     pub redis: Option<Result<control::RedisSurvey, String>>,
 }
 

@@ -83,6 +83,7 @@ pub fn facts(server: &Command, also: &[String]) -> Option<Facts> {
             StoreLocation::Sqlite(_) => Err("it is SQLite".to_owned()),
         }
     });
+    let sqlite = parts.sqlite.as_deref().map(store::sqlite::survey);
     let named = named(&parts);
     let left = parts.sqlite.iter().flat_map(|store| store::left(store));
     let left = left.chain(parts.snapshot.and_then(files::bad_beside)).collect();
@@ -100,6 +101,7 @@ pub fn facts(server: &Command, also: &[String]) -> Option<Facts> {
         left,
         running,
         others,
+        sqlite,
         postgres,
         redis,
     })

@@ -45,13 +45,12 @@ struct Held {
     lock: DirectoryLock,
 }
 
-/// What the admin listener shows, and what the next control of this process has to be told.
+/// What the admin listener shows.
 #[derive(Default)]
 struct Shown {
     metrics: Option<Arc<Metrics>>,
     /// `None`: it is closed.
     health: Option<Arc<dyn Health>>,
-    edge: Vec<SocketAddr>,
     api: Option<SocketAddr>,
     own_api: String,
 }
@@ -129,22 +128,15 @@ impl OwnControl {
 
     fn show(&self, control: &ControlServer) {
         let mut shown = self.shown();
-        // At the first start the edge has no listeners yet, and control takes the first that it is told.
-        if !shown.edge.is_empty() {
-            control.knows_edge_at(shown.edge.clone());
-        }
         shown.metrics = Some(control.metrics());
         shown.health = Some(admin::health(control.readiness()));
         shown.api = Some(control.api());
         shown.own_api = control.own_api().to_owned();
     }
 
-    /// Where the edge in this process answers: no target may lead there.
-    pub async fn knows_edge_at(&self, listeners: Vec<SocketAddr>) {
-        self.shown().edge.clone_from(&listeners);
-        if let Some(control) = &*self.running().await {
-            control.knows_edge_at(listeners);
-        }
+    /// Where the edge in this process answers, for this control and every other that is opened in its place.
+    pub fn knows_edge_at(&self, listeners: Vec<SocketAddr>) {
+        self.config.own_listeners.set(listeners);
     }
 
     /// Where the edge in this process finds it.

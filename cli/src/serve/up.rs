@@ -117,7 +117,7 @@ impl UpPlan {
             }
         };
         let own = edge.listen().iter().chain(edge.listen_tls());
-        control.knows_edge_at(own.filter_map(Address::tcp).collect()).await;
+        control.knows_edge_at(own.filter_map(Address::tcp).collect());
         // Half of this process waits for the other: whoever reads what it announces can rely on that.
         let edge = blocking(move || {
             edge.wait_ready(LOAD);
@@ -187,7 +187,7 @@ impl UpPlan {
             return Err(fault);
         }
         let own = loaded.edge().listen().iter().chain(loaded.edge().listen_tls());
-        runtime.block_on(control.knows_edge_at(own.filter_map(Address::tcp).collect()));
+        control.knows_edge_at(own.filter_map(Address::tcp).collect());
         match loaded.serve(by).map_err(CommandFault::new) {
             Ok(edge) => Ok(StartedBoth { edge, control }),
             Err(fault) => {

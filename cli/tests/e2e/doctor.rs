@@ -283,7 +283,7 @@ fn a_real_postgres() {
     finds(&before, &of(&two), "failover_loses");
     finds(&before, &of("postgres://linkr_app@127.0.0.1:1/linkr"), "store_unreachable");
     let reload = "SELECT pg_reload_conf()";
-    let planted: [(&str, &[&str], &[&str]); 5] = [
+    let planted: [(&str, &[&str], &[&str]); 6] = [
         (
             "commits_unsynced",
             &["ALTER ROLE linkr_app SET synchronous_commit = local"],
@@ -306,6 +306,14 @@ fn a_real_postgres() {
             &["INSERT INTO refinery_schema_history VALUES (99999, 'later', '2999-01-01T00:00:00Z', '1')"],
             &["DELETE FROM refinery_schema_history WHERE version = 99999"],
         ),
+        (
+            "tables_older",
+            &[
+                "CREATE TABLE last_step AS SELECT * FROM refinery_schema_history ORDER BY version DESC LIMIT 1",
+                "DELETE FROM refinery_schema_history WHERE version = (SELECT version FROM last_step)",
+            ],
+            &["INSERT INTO refinery_schema_history SELECT * FROM last_step", "DROP TABLE last_step"],
+        ),
     ];
     for (name, plant, mend) in planted {
         plant.iter().for_each(|sql| drop(server.psql("linkr", sql).unwrap()));
@@ -314,6 +322,28 @@ fn a_real_postgres() {
         mend.iter().for_each(|sql| drop(server.psql("linkr", sql).unwrap()));
         until("it to be mended", || (of(&store) == before).then_some(()));
     }
+}
+
+/// A file that an earlier linkr left, and one that nothing can read.
+#[test]
+fn a_store_of_before() {
+    let _turn = beside_others();
+    let dir = Dir::new();
+    let mut up = Linkr::up(&dir);
+    up.ok(&dir, &["link", "create", "https://example.com/", "--code", "x"]);
+    up.ask_to_stop();
+    assert!(up.exited().success());
+    let words = [&["up", "--data-dir", "data", "--clicks-spool-bytes", "1MiB"], &NOBODY[..]].concat();
+    let before = sound(&dir, &words);
+    let store = rusqlite::Connection::open(dir.file("data/linkr.db")).unwrap();
+    let last = "DELETE FROM refinery_schema_history WHERE version = (SELECT max(version) FROM refinery_schema_history)";
+    store.execute(last, []).unwrap();
+    store.close().unwrap();
+    finds(&before, &told(doctor(&dir, &words)), "tables_older");
+    let said = text(&command(LINKR, dir.path()).arg("doctor").args(&words).output().unwrap().stdout);
+    assert!(said.contains("hold 1 links: the next start changes them"), "{said}");
+    dir.write("data/linkr.db", "no database");
+    finds(&before, &told(doctor(&dir, &words)), "store_unreadable");
 }
 
 #[test]

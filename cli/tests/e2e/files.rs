@@ -1,6 +1,7 @@
 //! Import and export: what goes in comes out, bad rows never stop good ones.
 
-use crate::support::{Dir, LINKR, Linkr, beside_others, command, text};
+use crate::manual::{Page, Terminal};
+use crate::support::{Dir, LINKR, Linkr, beside_others, command, text, workspace};
 use std::fs;
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
@@ -186,4 +187,66 @@ fn rejected_rows_replace_what_an_import_wrote_and_nothing_else() {
     fs::remove_file(&rejected).unwrap();
     linkr.ok(&dir, &["import", &file]);
     assert_eq!(mode(), 0o600);
+}
+
+/// By the commands of docs/importing.md, which shows the file as it is.
+#[test]
+fn rejected_rows_are_corrected_and_imported_as_the_page_says() {
+    let _turn = beside_others();
+    let (page, dir) = (Page::at("docs/importing.md"), Dir::new());
+    let terminal = Terminal::new(&dir);
+    let _linkr = terminal.start("linkr up --workers 1", &["edge", "api", "admin", "then"]);
+    let blocks = page.blocks("Rows that were rejected");
+    let [import, correct, domain] = blocks.as_slice() else { panic!("{blocks:?}") };
+    let done = terminal.run(import);
+    assert!(text(&done.stdout).starts_with("created 1, updated 0, skipped 0, rejected 2 in "), "{done:?}");
+    let shown = fs::read_to_string(workspace().join("docs/importing.md")).unwrap();
+    let (said, rejected) =
+        (text(&done.stderr), fs::read_to_string(dir.file("bitly.csv.rejected.csv")).unwrap());
+    let told = "2 rows were rejected: bitly.csv.rejected.csv says why (1 DOMAIN, 1 INVALID)";
+    assert!(said.contains(told) && shown.contains(told), "{said}");
+    assert!(shown.contains(&format!("\n```\n{rejected}```\n")), "{rejected}");
+    let said = terminal.ok(correct);
+    assert!(said.starts_with("created 1, updated 0, skipped 0, rejected 1 in "), "{said}");
+    let said = terminal.ok(domain);
+    assert!(said.contains("created 1, updated 0, skipped 0, rejected 0 in "), "{said}");
+}
+
+/// What stands behind `message` in a file of rejected rows depends on the form, as docs/importing.md has it, and each such file is
+/// imported once it is corrected.
+#[test]
+fn rejected_rows_of_every_form_can_be_imported() {
+    let _turn = beside_others();
+    let dir = Dir::new();
+    let linkr = Linkr::up(&dir);
+    for (number, (file, row, column, words)) in [
+        ("a.csv", "code,target\nNR,BAD\n", "code,target", &[][..]),
+        ("a.jsonl", "{\"code\":\"NR\",\"target\":\"BAD\"}\n", "row", &[]),
+        ("a.map", "/NR BAD;\n", "statement", &["--format", "nginx-map"]),
+        ("b.map", "/NR BAD\n", "statement", &["--format", "haproxy-map"]),
+        ("_redirects", "/NR BAD\n", "statement", &["--format", "redirects"]),
+        (
+            "vercel.json",
+            "{\"redirects\":[{\"source\":\"/NR\",\"destination\":\"BAD\",\"permanent\":true}]}",
+            "statement",
+            &["--format", "vercel-json"],
+        ),
+        ("c.csv", "https://go.example/NR,BAD\n", "source_url,target_url", &["--format", "cloudflare-csv"]),
+        ("s.csv", "shortCode,longUrl\nNR,BAD\n", "shortCode,longUrl", &["--format", "shlink-csv"]),
+        ("y.csv", "keyword,url\nNR,BAD\n", "keyword,url", &["--format", "yourls-csv"]),
+        ("k.csv", "address,target\nNR,BAD\n", "address,target", &["--format", "kutt-csv"]),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let bad = row.replace("NR", &format!("c{number}")).replace("BAD", "ftp://example.com/x");
+        let rejected = format!("{}.rejected.csv", dir.write(file, bad));
+        let said = text(&linkr.run(&dir, &[&["import", &dir.file(file)][..], words].concat()).stdout);
+        assert!(said.starts_with("created 0, updated 0, skipped 0, rejected 1 in "), "{file}: {said}");
+        let listed = fs::read_to_string(&rejected).unwrap();
+        assert!(listed.starts_with(&format!("line,reason,message,{column}")), "{file}: {listed}");
+        fs::write(&rejected, listed.replace("ftp://", "https://")).unwrap();
+        let said = linkr.ok(&dir, &[&["import", &rejected][..], words].concat());
+        assert!(said.starts_with("created 1, updated 0, skipped 0, rejected 0 in "), "{file}: {said}");
+    }
 }

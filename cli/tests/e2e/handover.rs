@@ -130,6 +130,24 @@ impl Process {
     }
 }
 
+fn is_root() -> bool {
+    fs::metadata("/proc/self").is_ok_and(|own| own.uid() == 0)
+}
+
+/// The same command under another program.
+fn under(program: &str, words: &[&str], command: &Command) -> Command {
+    let mut under = Command::new(program);
+    under.args(words).arg("--").arg(command.get_program()).args(command.get_args());
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => under.env(name, value),
+            None => under.env_remove(name),
+        };
+    }
+    under.current_dir(command.get_current_dir().unwrap_or_else(|| std::path::Path::new(".")));
+    under
+}
+
 fn hand_overs() -> usize {
     if std::env::var_os("LINKR_LONG").is_some() { 100 } else { 5 }
 }
@@ -255,17 +273,38 @@ fn what_cannot_be_taken_over_is_refused_in_words_and_the_old_process_serves_on()
 
     // Not even asked: the file is for one user.
     let mut stranger = scene.command(&dir, &heir);
-    if fs::metadata("/proc/self").is_ok_and(|own| own.uid() == 0) {
+    if is_root() {
+        let said = scene.refused(&mut under("unshare", &["--net"], &stranger));
+        assert!(said.contains("is in another network"), "{said}");
+
         fs::set_permissions(scene.files.path(), Permissions::from_mode(0o755)).unwrap();
         stranger.uid(65534).gid(65534);
         let said = scene.refused(&mut stranger);
         assert!(said.contains("another user"), "{said}");
     } else {
-        skip("what_cannot_be_taken_over", "only root can start a process of another user");
+        skip("what_cannot_be_taken_over", "only root can start a process of another user, or network");
     }
     assert_eq!(edge.linkr.get("/x").status, 302);
     scene.start(&heir);
     edge.ends();
+}
+
+/// Two containers on the host's network, with one volume: they do not see each other's processes.
+#[test]
+fn a_newcomer_takes_over_from_a_process_that_it_cannot_see() {
+    let _turn = beside_others();
+    if !is_root() {
+        return skip("a_newcomer_takes_over_from_a_process", "only root can start one that sees no others");
+    }
+    let scene = Scene::new();
+    let edge = scene.first();
+    let (dir, start) = (Dir::new(), Start { upgrade: true, ..Start::default() });
+    let unseeing = ["--pid", "--fork", "--kill-child", "--mount-proc"];
+    let heir = under("unshare", &unseeing, &scene.command(&dir, &start));
+    let heir = Linkr::start(heir, &dir, &["edge", "tls", "admin"]);
+    assert_eq!(heir.edge(), edge.linkr.edge());
+    edge.ends();
+    assert_eq!(heir.get("/x").status, 302);
 }
 
 #[test]

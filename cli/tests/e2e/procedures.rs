@@ -158,6 +158,13 @@ fn an_upgrade_of_sqlite_and_the_way_back() {
     let up = terminal.start(UP, &READY);
     write(&up, &dir.file("linkr-data/admin.key"), 0..20);
     terminal.ok(&page.blocks("To another version")[0]);
+    // How long the tables would take, on a copy.
+    let blocks = page.blocks("How long the tables take");
+    let [look, copy] = blocks.as_slice() else { panic!("{blocks:?}") };
+    assert!(!terminal.ok(look).contains("tables_"), "they are this program's");
+    let (make, start) = copy.trim().split_once('\n').unwrap();
+    terminal.ok(make);
+    stop(terminal.start(start, &["api", "admin"]));
     write(&up, &dir.file("linkr-data/admin.key"), 20..30);
     stop(up);
     // A later version was started on it. This one is the version before.

@@ -1,5 +1,7 @@
-//! Two edges restarted one after the other by SIGTERM, behind a real HAProxy and a real nginx that never try again.
+//! Two edges restarted one after the other by SIGTERM, behind a real HAProxy and a real nginx with the files of `deploy`, but for
+//! trying again, which they never do here.
 
+use crate::deployed::FrontDoor;
 use crate::support::{Connection, Dir, LINKR, Linkr, PATIENCE, command, has, skip, until};
 use std::fs;
 use std::io::{Read, Write};
@@ -16,10 +18,21 @@ const CLIENTS: usize = 8;
 /// Requests a second of each client: of the long form 50,000 in all, and more.
 const RATE: u32 = 50;
 const LONG_RATE: u32 = 125;
-/// How HAProxy finds out: two checks in a row.
-const CHECKS: &str = "inter 100ms fall 2 rise 2";
+/// What HAProxy is not to do for a failed request here, and how often it looks: two checks in a row.
+const HAPROXY: [(&str, &str); 2] = [
+    (
+        "  retries 2\n  option redispatch 1\n  retry-on conn-failure empty-response response-timeout\n",
+        "  retries 0\n  no option redispatch\n",
+    ),
+    ("inter 1s", "inter 100ms"),
+];
 /// Longer than that takes.
 const DELAY: &str = "800ms";
+/// The same for nginx, which is not to pass an edge over either.
+const NGINX: [(&str, &str); 2] = [
+    ("proxy_next_upstream error timeout;\n      proxy_next_upstream_tries 2;", "proxy_next_upstream off;"),
+    ("fail_timeout=2s", "max_fails=0"),
+];
 /// The clients send more often, and what the balancer holds without need is closed then.
 const TIMEOUT: &str = "1s";
 
@@ -33,21 +46,39 @@ const ENDPOINTS: &str = "endpoints.sock";
 const SLOW: Duration = Duration::from_millis(500);
 
 /// The servers behind the balancer.
-struct Edges {
+pub struct Edges {
     control: Linkr,
     dirs: [Dir; 2],
     edges: [Linkr; 2],
     delay: &'static str,
+    /// What each edge is told besides.
+    flags: &'static [&'static str],
 }
 
 impl Edges {
-    fn start(dir: &Dir, delay: &'static str) -> Self {
+    pub fn start(dir: &Dir, delay: &'static str, flags: &'static [&'static str]) -> Self {
         let control = Linkr::up(dir);
         control.ok(dir, &["link", "create", "https://example.com/", "--code", "x"]);
         let dirs = [Dir::new(), Dir::new()];
         let free: SocketAddr = "127.0.0.1:0".parse().unwrap();
-        let edges = [0, 1].map(|at| edge(&control, &dirs[at], free, free, delay));
-        Self { control, dirs, edges, delay }
+        let edges = [0, 1].map(|at| edge(&control, &dirs[at], free, free, delay, flags));
+        Self { control, dirs, edges, delay, flags }
+    }
+
+    pub fn control(&self) -> &Linkr {
+        &self.control
+    }
+
+    pub fn edges(&self) -> &[Linkr; 2] {
+        &self.edges
+    }
+
+    /// kill -9, and the same again.
+    pub fn crash(&mut self, at: usize) {
+        let old = &mut self.edges[at];
+        let (listen, admin) = (old.edge(), old.admin());
+        old.kill();
+        *old = edge(&self.control, &self.dirs[at], listen, admin, self.delay, self.flags);
     }
 
     /// As a supervisor does it: a signal, the end, and the same again.
@@ -63,7 +94,7 @@ impl Edges {
         done();
         assert_eq!(old.exited().code(), Some(0), "{}", old.stderr());
         assert!(!old.stderr().contains("cut"), "{}", old.stderr());
-        *old = edge(control, &self.dirs[at], listen, admin, self.delay);
+        *old = edge(control, &self.dirs[at], listen, admin, self.delay, self.flags);
     }
 
     /// Waits until the balancer sends it something.
@@ -75,11 +106,18 @@ impl Edges {
     }
 }
 
-fn edge(control: &Linkr, dir: &Dir, listen: SocketAddr, admin: SocketAddr, delay: &str) -> Linkr {
+fn edge(
+    control: &Linkr,
+    dir: &Dir,
+    listen: SocketAddr,
+    admin: SocketAddr,
+    delay: &str,
+    flags: &[&str],
+) -> Linkr {
     let mut edge = command(LINKR, dir.path());
     edge.args(["edge", "--control", &format!("http://{}", control.api()), "--workers", "2", "--unpinned"]);
     edge.args(["--listen", &listen.to_string(), "--admin", &admin.to_string()]);
-    edge.args(["--drain-delay", delay, "--drain-timeout", TIMEOUT]);
+    edge.args(["--drain-delay", delay, "--drain-timeout", TIMEOUT]).args(flags);
     let edge = Linkr::start(edge, dir, &["edge", "admin"]);
     until("it to be ready", || {
         (Connection::to(edge.admin()).ask("GET", "/readyz").status == 200).then_some(())
@@ -128,22 +166,9 @@ impl Balancer {
     }
 
     fn haproxy(program: &str, dir: &Dir, edges: &[Linkr; 2]) -> Self {
-        let socket = dir.file("haproxy.sock");
-        let servers = edges.each_ref().map(|edge| {
-            let (listen, port) = (edge.edge(), edge.admin().port());
-            format!("  server edge-{port} {listen} check port {port} {CHECKS}\n")
-        });
-        let config = dir.write(
-            "haproxy.cfg",
-            format!(
-                "defaults\n  mode http\n  timeout connect 5s\n  timeout client 30s\n  timeout server 30s\n  \
-                 retries 0\n  no option redispatch\n\
-                 frontend visitors\n  bind unix@{socket}\n  default_backend edges\n\
-                 backend edges\n  balance roundrobin\n  option httpchk GET /readyz\n{}",
-                servers.concat()
-            ),
-        );
-        Self::start(program, &["-db", "-f", &config], dir, socket)
+        let door = FrontDoor::new(dir);
+        let config = door.haproxy(dir, edges, &HAPROXY);
+        Self::start(program, &["-db", "-f", &config], dir, door.socket)
     }
 
     /// As the service of a cluster does it: connections go to whatever is among its endpoints, and nobody asks for health.
@@ -163,36 +188,16 @@ impl Balancer {
         Self::start(program, &["-db", "-f", &config], dir, socket)
     }
 
-    /// nginx looks at no server by itself: a file takes each one out, at once and without a reload.
     fn nginx(program: &str, dir: &Dir, edges: &[Linkr; 2]) -> Self {
-        let (at, socket) = (dir.path().display(), dir.file("nginx.sock"));
-        let [one, two] = edges.each_ref().map(Linkr::edge);
-        let config = dir.write(
-            "nginx.conf",
-            format!(
-                "daemon off; worker_processes 2; pid {at}/nginx.pid; error_log {at}/nginx.log;\n\
-                 events {{ worker_connections 1024; }}\n\
-                 http {{ access_log off; keepalive_requests 1000000;\n\
-                 client_body_temp_path {at}/b; proxy_temp_path {at}/p; fastcgi_temp_path {at}/f; \
-                 uwsgi_temp_path {at}/u; scgi_temp_path {at}/s;\n\
-                 upstream both {{ server {one} max_fails=0; server {two} max_fails=0; keepalive 16; }}\n\
-                 upstream without_0 {{ server {two} max_fails=0; keepalive 16; }}\n\
-                 upstream without_1 {{ server {one} max_fails=0; keepalive 16; }}\n\
-                 server {{ listen unix:{socket}; location / {{\n\
-                 set $edges both;\n\
-                 if (-f {at}/out-0) {{ set $edges without_0; }}\n\
-                 if (-f {at}/out-1) {{ set $edges without_1; }}\n\
-                 proxy_pass http://$edges; proxy_http_version 1.1; proxy_set_header Connection \"\"; \
-                 proxy_set_header Host $host; proxy_next_upstream off; }} }} }}\n"
-            ),
-        );
-        Self::start(program, &["-q", "-c", &config], dir, socket)
+        let door = FrontDoor::new(dir);
+        let config = door.nginx(dir, edges, &NGINX);
+        Self::start(program, &["-q", "-c", &config], dir, door.socket)
     }
 }
 
 /// What the clients met.
 #[derive(Default)]
-struct Tally {
+pub struct Tally {
     requests: AtomicUsize,
     failed: AtomicUsize,
     first: std::sync::Mutex<Vec<String>>,
@@ -269,7 +274,7 @@ fn ask(socket: &str, held: Option<Client>) -> Result<(Client, bool), String> {
 }
 
 /// Calls `restart` for both edges in turn while clients ask, `rounds` times.
-fn while_asked(
+pub fn while_asked(
     balancer: &Balancer,
     edges: &mut Edges,
     rounds: usize,
@@ -305,7 +310,7 @@ fn rounds() -> usize {
 }
 
 /// Nobody failed, and of the long form there were enough.
-fn none_failed(name: &str, seen: &Tally) {
+pub fn none_failed(name: &str, seen: &Tally) {
     let (requests, failed) = said(name, rounds(), seen);
     assert!(failed == 0 && requests >= if long() { 100_000 } else { 100 }, "{failed} of {requests}");
 }
@@ -324,7 +329,7 @@ pub fn a_rolling_restart_behind_haproxy_loses_nothing() {
     let name = "a_rolling_restart_behind_haproxy_loses_nothing";
     let Some(program) = program("haproxy") else { return skip(name, "no haproxy") };
     let dir = Dir::new();
-    let mut edges = Edges::start(&dir, DELAY);
+    let mut edges = Edges::start(&dir, DELAY, &[]);
     let balancer = Balancer::haproxy(&program, &dir, &edges.edges);
     none_failed(name, &while_asked(&balancer, &mut edges, rounds(), Edges::restart));
 }
@@ -334,10 +339,10 @@ pub fn a_rolling_restart_behind_nginx_loses_nothing() {
     let Some(program) = program("nginx") else { return skip(name, "no nginx") };
     let dir = Dir::new();
     // Whoever takes an edge out first needs no delay.
-    let mut edges = Edges::start(&dir, "0s");
+    let mut edges = Edges::start(&dir, "0s", &[]);
     let balancer = Balancer::nginx(&program, &dir, &edges.edges);
     let seen = while_asked(&balancer, &mut edges, rounds(), |edges, at| {
-        let out = dir.write(&format!("out-{at}"), "");
+        let out = dir.write(&format!("out-{}", at + 1), "");
         edges.restart(at);
         fs::remove_file(out).unwrap();
     });
@@ -350,7 +355,7 @@ pub fn a_rollout_that_removes_endpoints_late_loses_nothing() {
     let name = "a_rollout_that_removes_endpoints_late_loses_nothing";
     let Some(program) = program("haproxy") else { return skip(name, "no haproxy") };
     let dir = Dir::new();
-    let mut edges = Edges::start(&dir, DELAY_IN_CLUSTER);
+    let mut edges = Edges::start(&dir, DELAY_IN_CLUSTER, &[]);
     let balancer = Balancer::cluster(&program, &dir, &edges.edges);
     let seen = while_asked(&balancer, &mut edges, rounds(), |edges, at| {
         let state = |state: &str| set_endpoint(&dir, at, state);
@@ -365,11 +370,16 @@ pub fn a_rollout_that_removes_endpoints_late_loses_nothing() {
 
 /// Tells the service of [`Balancer::cluster`] whether an edge is one of its endpoints.
 fn set_endpoint(dir: &Dir, at: usize, state: &str) {
-    let mut stats = UnixStream::connect(dir.file(ENDPOINTS)).unwrap();
-    stats.write_all(format!("set server service/edge-{at} state {state}\n").as_bytes()).unwrap();
+    assert_eq!(tell(&dir.file(ENDPOINTS), &format!("set server service/edge-{at} state {state}")), "");
+}
+
+/// What HAProxy answers to a line at its socket for administrators.
+pub fn tell(socket: &str, line: &str) -> String {
+    let mut stats = UnixStream::connect(socket).unwrap();
+    stats.write_all(format!("{line}\n").as_bytes()).unwrap();
     let mut said = String::new();
     stats.read_to_string(&mut said).unwrap();
-    assert_eq!(said.trim(), "");
+    said.trim().to_owned()
 }
 
 /// What the delay and the file are for: measured, and nothing is promised.
@@ -380,7 +390,7 @@ pub fn a_rolling_restart_that_no_balancer_knows_of_is_measured() {
     for name in ["haproxy", "nginx"] {
         let Some(program) = program(name) else { continue };
         let dir = Dir::new();
-        let mut edges = Edges::start(&dir, "0s");
+        let mut edges = Edges::start(&dir, "0s", &[]);
         let balancer = match name {
             "haproxy" => Balancer::haproxy(&program, &dir, &edges.edges),
             _ => Balancer::nginx(&program, &dir, &edges.edges),

@@ -47,11 +47,21 @@ fn an_edge_comes_back_while_control_is_away() {
     until("its first file", || own.path().join("edge.snapshot").exists().then_some(()));
     let bytes = fs::metadata(own.path().join("edge.snapshot")).unwrap().len();
     until("its size", || (first.metric("linkr_edge_snapshot_bytes")? == bytes as f64).then_some(()));
+    // This one comes behind the file, and the next is written a minute later.
+    control.ok(&dir, &["link", "create", "https://example.com/late", "--code", "late"]);
+    until("the last link", || (first.get("/late").status == 302).then_some(()));
     first.kill();
 
     drop(control);
     let mut second = edge(&own, &url);
-    assert_eq!(ready(&second), 200, "at once");
+    let health = Connection::to(second.admin()).ask("GET", "/readyz");
+    assert_eq!(health.status, 200, "at once");
+    assert!(health.body.contains("blind: control was not heard for "), "{}", health.body);
+    let late = second.get("/late");
+    assert_eq!((late.status, late.field("cache-control")), (404, Some("no-store")), "it may be there by now");
+    let debug = [("X-Linkr-Debug", "1")];
+    let stale = Connection::to(second.edge()).call_with("GET", "/x", &debug, "").unwrap().unwrap();
+    assert_eq!(stale.field("x-linkr-tier"), Some("stale"), "{stale:?}");
     assert_eq!(second.get("/x").location(), "https://example.com/x");
     assert_eq!(second.get("/gone").status, 410);
     assert_eq!(second.get("/none").status, 404, "every link is in the file");

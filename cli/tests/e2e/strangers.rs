@@ -2,8 +2,11 @@
 //! proto files and of the manifests.
 
 use crate::support::{
-    Connection, Dir, LINKR, Linkr, beside_others, bounded, command, has, skip, text, workspace,
+    Connection, Dir, LINKR, Linkr, beside_others, bounded, command, has, skip, text, until, workspace,
 };
+use crate::traces::receiver::Receiver;
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -106,6 +109,61 @@ fn kustomize_renders_what_kubernetes_knows() {
         validate.args(["--strict", "--quiet", &file]);
         assert_eq!(bounded(validate, &dir, Duration::from_secs(60)), Ok(String::new()));
     }
+}
+
+/// A collector that is none of ours takes every span, and hands it on: it is counted behind it.
+#[test]
+fn a_foreign_collector_takes_every_span() {
+    // Both halves keep ten at once of those that are asked for.
+    const TRACES: usize = 6;
+    let _turn = beside_others();
+    let Some(agent) = python("strangers", "rotel-agent") else { return };
+    let (dir, receiver) = (Dir::new(), Receiver::start());
+    let [grpc, http] = [(); 2].map(|()| format!("127.0.0.1:{}", services::free_port().unwrap()));
+    let (pid, file) = (dir.file("agent.pid"), dir.file("agent.log"));
+    let words = ["start", "--pid-file", &pid, "--log-file", &file, "--otlp-grpc-endpoint", &grpc];
+    let ways = ["--otlp-http-endpoint", &http, "--exporter", "otlp", "--otlp-exporter-endpoint"];
+    // It compresses unless it is told not to, and the receiver of these tests reads nothing that is compressed.
+    let ends = [receiver.url(), "--otlp-exporter-compression", "none"];
+    let program = [agent.to_str().unwrap()];
+    let log = dir.path().join("agent");
+    let _agent =
+        services::Process::start(&[&program[..], &words, &ways, &ends].concat(), &log, None).unwrap();
+    until("the collector to listen", || std::net::TcpStream::connect(&grpc).ok());
+    let otlp = format!("http://{grpc}");
+    let linkr = Linkr::up_with(&dir, &[("LINKR_OTLP", &otlp), ("LINKR_TRUSTED_PEERS", "127.0.0.1")]);
+    let traced = |address: SocketAddr, method: &str, path: &str, number: usize, body: &str| {
+        let traceparent = format!("00-{number:032x}-b7ad6b7169203331-01");
+        let fields = [("traceparent", &*traceparent)];
+        Connection::to(address).call_with(method, path, &fields, body).unwrap().unwrap()
+    };
+    for number in 1..=TRACES {
+        let body = format!("{{\"code\":\"x{number}\",\"target\":\"https://example.com/\"}}");
+        assert_eq!(traced(linkr.api(), "POST", "/v1/links", number, &body).status, 201);
+        assert!([302, 404].contains(&traced(linkr.edge(), "GET", &format!("/x{number}"), number, "").status));
+    }
+    let count = |outcome: &str| {
+        let of = |half| linkr.metric(&format!("linkr_{half}_otlp_spans_total{{outcome=\"{outcome}\"}}"));
+        of("edge").unwrap() + of("control").unwrap()
+    };
+    let whole = |number: usize| {
+        let spans = receiver.of_trace(&format!("{number:032x}"));
+        let has = |service: &str, name: &str| {
+            spans.iter().any(|one| one.service == service && one.span.name == name)
+        };
+        let of_control = ["CreateLink", "wait for the writer", "commit"];
+        has("linkr-edge", "GET") && of_control.iter().all(|name| has("linkr-control", name))
+    };
+    // One of each second is kept as well, whatever it was, so that the count goes on rising.
+    let (taken, sent) = until("every span to come through the collector", || {
+        let sent = count("sent");
+        let taken = receiver.all();
+        ((1..=TRACES).all(whole) && taken.len() as f64 >= sent).then_some((taken, sent))
+    });
+    let ids: BTreeSet<_> = taken.iter().map(|one| (&one.span.trace_id, &one.span.span_id)).collect();
+    assert_eq!(ids.len(), taken.len(), "none comes twice");
+    assert_eq!((count("dropped"), count("failed")), (0.0, 0.0));
+    println!("{sent} spans were sent, and came through the collector");
 }
 
 /// The manifests ask for every probe, of flags that there are, and for more time than a stop takes.

@@ -2,6 +2,7 @@
 
 use super::filter::{ClickFilter, Wanted};
 use super::slots::Slots;
+use super::sums::{Row, Sums, highest};
 use super::{ClickGroup, CountRow, Counts, GroupKey, MAX_GROUPS, MAX_ROWS, TallyFault, quarter_start};
 use crate::Click;
 use crate::batch::Total;
@@ -12,18 +13,16 @@ use std::collections::HashMap;
 /// Sums of so many combinations of values are kept in an array while a roll-up is read: it has to fit into the nearest cache.
 const MOST_CELLS_BITS: u32 = 12;
 
-/// The slots of a row, one for each group.
-type Row = [u32; MAX_GROUPS];
-
 /// A question with what has been counted for it.
 pub struct Tally {
     filter: ClickFilter,
     wanted: Vec<Wanted>,
     times: Vec<i64>,
     slots: Vec<Slots>,
-    sums: HashMap<Row, u64, foldhash::fast::RandomState>,
-    /// What the roll-up that is being read has, until all of it is known to be good.
-    found: Vec<(Row, u64)>,
+    sums: Sums,
+    /// What was allocated for one roll-up serves the next.
+    tests: Vec<Test>,
+    parts: Vec<GroupPart>,
     cells: Vec<u64>,
 }
 
@@ -38,13 +37,16 @@ impl Tally {
         if groups.len() > MAX_GROUPS || twice {
             return Err(TallyFault::TooManyGroups);
         }
+        let wanted = filter.wanted();
+        let places = groups.iter().enumerate().filter(|(_, group)| group.dimension().is_some());
         Ok(Self {
             filter: filter.clone(),
-            wanted: filter.wanted(),
+            tests: wanted.iter().map(|_| Test::default()).collect(),
+            parts: places.map(|(place, _)| GroupPart { place, ..GroupPart::default() }).collect(),
+            wanted,
             times: times.to_vec(),
             slots: groups.iter().map(|group| Slots::new(*group)).collect(),
-            sums: HashMap::default(),
-            found: Vec::new(),
+            sums: Sums::new(groups),
             cells: Vec::new(),
         })
     }
@@ -52,7 +54,8 @@ impl Tally {
     /// Counts the roll-up of a link whose span begins at `start`, in Unix milliseconds.
     ///
     /// # Errors
-    /// [`TallyFault::Rollup`] if it cannot be read, and then nothing of it is counted; [`TallyFault::TooManyRows`].
+    /// [`TallyFault::Rollup`] if it cannot be read; [`TallyFault::TooManyRows`]. Some of it may be counted then: there is no answer
+    /// any more.
     pub fn rollup(
         &mut self,
         uid: Seq,
@@ -62,16 +65,12 @@ impl Tally {
     ) -> Result<(), TallyFault> {
         let Some(begin) = self.interval(start) else { return Ok(()) };
         let base = self.row_of(uid, begin);
-        self.found.clear();
         for part in parts(bytes) {
             match part? {
                 Part::Rows(rows) => self.rows(rows, base, dictionary)?,
                 Part::Packed(packed) if packed.is_small() => self.packed::<u64>(&packed, base, dictionary)?,
                 Part::Packed(packed) => self.packed::<u128>(&packed, base, dictionary)?,
             }
-        }
-        for (row, count) in self.found.drain(..) {
-            add(&mut self.sums, row, count);
         }
         self.bounded()
     }
@@ -87,7 +86,7 @@ impl Tally {
             for (slot, slots) in row.iter_mut().zip(&mut self.slots) {
                 *slot = slots.click(click, begin);
             }
-            add(&mut self.sums, row, 1);
+            self.sums.add(row, 1);
         }
         self.bounded()
     }
@@ -104,19 +103,21 @@ impl Tally {
             for (slot, slots) in row.iter_mut().zip(&mut self.slots) {
                 *slot = slots.total(total.kind, begin);
             }
-            add(&mut self.sums, row, total.count);
+            self.sums.add(row, total.count);
         }
         self.bounded()
     }
 
-    /// The answer.
-    pub fn finish(self) -> Counts {
+    /// The answer: the `most` lines with the highest counts. A line is all rows that differ in their time alone.
+    pub fn finish(self, most: usize) -> Counts {
+        let rows = self.sums.into_rows();
+        let total = rows.iter().fold(0_u64, |sum, counted| sum.saturating_add(counted.count));
+        let (rows, more) = highest(&self.slots, rows, most);
+        // A text is looked for only where it is shown.
         let keys =
             |row: Row| self.slots.iter().zip(row).map(|(slots, slot)| slots.key(slot).clone()).collect();
-        let rows = self.sums.iter().map(|(row, count)| CountRow { keys: keys(*row), count: *count });
-        let mut rows: Vec<CountRow> = rows.collect();
-        rows.sort_unstable_by(|a, b| a.keys.cmp(&b.keys));
-        Counts { rows }
+        let rows = rows.iter().map(|counted| CountRow { keys: keys(counted.row), count: counted.count });
+        Counts { rows: rows.collect(), total, more }
     }
 
     /// The boundary with which the interval begins that a time lies in.
@@ -139,8 +140,8 @@ impl Tally {
         row
     }
 
-    fn bounded(&self) -> Result<(), TallyFault> {
-        if self.sums.len() > MAX_ROWS { Err(TallyFault::TooManyRows) } else { Ok(()) }
+    fn bounded(&mut self) -> Result<(), TallyFault> {
+        if self.sums.are_beyond(MAX_ROWS) { Err(TallyFault::TooManyRows) } else { Ok(()) }
     }
 
     fn rows(
@@ -149,7 +150,7 @@ impl Tally {
         base: Row,
         dictionary: &(impl Dictionary + ?Sized),
     ) -> Result<(), TallyFault> {
-        let Self { wanted, slots, found, .. } = self;
+        let Self { wanted, slots, sums, .. } = self;
         each_row(bytes, |entry| {
             if !wanted.iter_mut().all(|one| one.admits(entry.tuple.get(one.dimension), dictionary)) {
                 return;
@@ -160,7 +161,7 @@ impl Tally {
                     *slot = slots.number(entry.tuple.get(dimension), dictionary);
                 }
             }
-            found.push((row, entry.count));
+            sums.add(row, entry.count);
         })?;
         Ok(())
     }
@@ -172,27 +173,29 @@ impl Tally {
         base: Row,
         dictionary: &(impl Dictionary + ?Sized),
     ) -> Result<(), TallyFault> {
-        let Some(tests) = self.tests(packed, dictionary) else { return Ok(()) };
-        let (parts, bits) = self.parts(packed, dictionary);
+        if !self.tests(packed, dictionary) {
+            return Ok(());
+        }
+        let bits = self.parts(packed, dictionary);
+        let Self { tests, parts, cells, sums, .. } = self;
         if bits > u64::BITS {
             return Err(RollupFault::Malformed("width of a tuple").into());
         }
         let admitted = |word: W| tests.iter().all(|test| test.admitted[word.get(test.field) as usize]);
         let cell =
             |word: W| parts.iter().fold(0, |cell, part| cell | u64::from(word.get(part.field)) << part.shift);
-        let row = |cell: u64| row(base, &parts, cell).ok_or(RollupFault::Malformed("an index"));
+        let row = |cell: u64| row(base, parts, cell).ok_or(RollupFault::Malformed("an index"));
         if bits <= MOST_CELLS_BITS {
-            self.cells.clear();
-            self.cells.resize(1 << bits, 0);
-            let cells = &mut self.cells[..];
+            cells.clear();
+            cells.resize(1 << bits, 0);
             packed.scan(|word: W, count| {
                 if admitted(word) {
                     let sum = &mut cells[cell(word) as usize];
                     *sum = sum.saturating_add(count);
                 }
             })?;
-            for (cell, count) in self.cells.iter().enumerate().filter(|(_, count)| **count > 0) {
-                self.found.push((row(cell as u64)?, *count));
+            for (cell, count) in cells.iter().enumerate().filter(|(_, count)| **count > 0) {
+                sums.add(row(cell as u64)?, *count);
             }
             return Ok(());
         }
@@ -204,56 +207,52 @@ impl Tally {
             }
         })?;
         for (cell, count) in cells {
-            self.found.push((row(cell)?, count));
+            sums.add(row(cell)?, count);
         }
         Ok(())
     }
 
-    /// What a tuple has to pass; `None`: none of this roll-up can.
-    fn tests(&mut self, packed: &Packed<'_>, dictionary: &(impl Dictionary + ?Sized)) -> Option<Vec<Test>> {
-        let mut tests = Vec::new();
-        for wanted in &mut self.wanted {
-            let (values, field) = (packed.values(wanted.dimension), packed.field(wanted.dimension));
-            let mut admitted: Vec<bool> =
-                values.iter().map(|value| wanted.admits(*value, dictionary)).collect();
-            if !admitted.contains(&true) {
-                return None;
+    /// What a tuple of this roll-up has to pass; `false`: none can.
+    fn tests(&mut self, packed: &Packed<'_>, dictionary: &(impl Dictionary + ?Sized)) -> bool {
+        for (wanted, test) in self.wanted.iter_mut().zip(&mut self.tests) {
+            let values = packed.values(wanted.dimension).iter();
+            test.admitted.clear();
+            test.admitted.extend(values.map(|value| wanted.admits(*value, dictionary)));
+            if !test.admitted.contains(&true) {
+                return false;
             }
-            if admitted.contains(&false) {
-                admitted.resize(field.size(), false);
-                tests.push(Test { field, admitted });
-            }
+            test.field = packed.field(wanted.dimension);
+            test.admitted.resize(test.field.size(), false);
         }
-        Some(tests)
+        true
     }
 
-    /// What the cell of a tuple is made of, and its bits.
-    fn parts(
-        &mut self,
-        packed: &Packed<'_>,
-        dictionary: &(impl Dictionary + ?Sized),
-    ) -> (Vec<GroupPart>, u32) {
-        let (mut parts, mut bits) = (Vec::new(), 0);
-        for (place, slots) in self.slots.iter_mut().enumerate() {
+    /// What the cell of a tuple of this roll-up is made of; its bits.
+    fn parts(&mut self, packed: &Packed<'_>, dictionary: &(impl Dictionary + ?Sized)) -> u32 {
+        let mut bits = 0;
+        for part in &mut self.parts {
+            let slots = &mut self.slots[part.place];
             let Some(dimension) = slots.group.dimension() else { continue };
-            let field = packed.field(dimension);
-            let values = packed.values(dimension).iter();
-            let slots = values.map(|value| slots.number(*value, dictionary)).collect();
-            parts.push(GroupPart { place, field, shift: bits, slots });
-            bits += field.bits();
+            part.field = packed.field(dimension);
+            part.shift = bits;
+            part.slots.clear();
+            part.slots.extend(packed.values(dimension).iter().map(|value| slots.number(*value, dictionary)));
+            bits += part.field.bits();
         }
-        (parts, bits)
+        bits
     }
 }
 
-/// One list of the filter, for one roll-up.
+/// One list of the filter, for the roll-up that is being read.
+#[derive(Default)]
 struct Test {
     field: Field,
     /// Whether the value with this index counts.
     admitted: Vec<bool>,
 }
 
-/// One group, for one roll-up.
+/// One group, for the roll-up that is being read.
+#[derive(Default)]
 struct GroupPart {
     /// Which of the question's groups it is.
     place: usize,
@@ -274,11 +273,6 @@ fn row(base: Row, parts: &[GroupPart], cell: u64) -> Option<Row> {
     Some(row)
 }
 
-fn add(sums: &mut HashMap<Row, u64, foldhash::fast::RandomState>, row: Row, count: u64) {
-    let sum = sums.entry(row).or_default();
-    *sum = sum.saturating_add(count);
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -290,7 +284,8 @@ mod tests {
     use link::DomainId;
     use proptest::collection::vec;
     use proptest::prelude::*;
-    use std::collections::BTreeMap;
+    use std::cmp::Reverse;
+    use std::collections::{BTreeMap, BTreeSet};
 
     const START: i64 = 1_700_000_100_000;
     const GROUPS: [ClickGroup; 9] = [
@@ -363,6 +358,22 @@ mod tests {
         rows.into_iter().map(|(keys, count)| CountRow { keys, count }).collect()
     }
 
+    /// The rows of the lines with the highest counts, found by their keys; and whether there are others.
+    fn first(mut rows: Vec<CountRow>, groups: &[ClickGroup], most: usize) -> (Vec<CountRow>, bool) {
+        let line = |row: &CountRow| {
+            let keys = row.keys.iter().zip(groups).filter(|(_, group)| **group != ClickGroup::Time);
+            keys.map(|(key, _)| key.clone()).collect::<Vec<_>>()
+        };
+        let mut sums = BTreeMap::<Vec<GroupKey>, u64>::new();
+        rows.iter().for_each(|row| *sums.entry(line(row)).or_default() += row.count);
+        let mut order: Vec<_> = sums.iter().collect();
+        order.sort_by_key(|(keys, count)| (Reverse(**count), (*keys).clone()));
+        let kept: BTreeSet<_> = order.into_iter().take(most).map(|(keys, _)| keys.clone()).collect();
+        rows.retain(|row| kept.contains(&line(row)));
+        rows.sort_by_key(|row| (Reverse(row.count), row.keys.clone()));
+        (rows, kept.len() < sums.len())
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(100) })]
 
@@ -373,6 +384,7 @@ mod tests {
             groups in prop::sample::subsequence(&GROUPS[..], 0..=MAX_GROUPS),
             steps in vec(0i64..40, 0..6),
             folded in 0usize..250,
+            most in prop_oneof![Just(usize::MAX), 0usize..12],
         ) {
             let times: Vec<i64> = steps.iter().scan(START - QUARTER_MS * 2, |at, step| {
                 *at += step * QUARTER_MS;
@@ -398,7 +410,11 @@ mod tests {
             for click in rest {
                 tally.click(click).unwrap();
             }
-            prop_assert_eq!(tally.finish().rows, expected(&clicks, &filter, &groups, &times));
+            let all = expected(&clicks, &filter, &groups, &times);
+            let counts = tally.finish(most);
+            prop_assert_eq!(counts.total, all.iter().map(|row| row.count).sum::<u64>());
+            let (first, more) = first(all, &groups, most);
+            prop_assert_eq!((counts.rows, counts.more), (first, more));
         }
     }
 
@@ -409,17 +425,17 @@ mod tests {
         let count = |filter: &ClickFilter| {
             let mut tally = Tally::new(filter, &[ClickGroup::Kind, ClickGroup::Link], &times).unwrap();
             tally.total(&total).unwrap();
-            tally.finish()
+            tally.finish(usize::MAX)
         };
         let row = CountRow { keys: vec![GroupKey::Kind(Kind::Off), GroupKey::Link(0)], count: 7 };
         assert_eq!(count(&ClickFilter::default()).rows, [row]);
         let humans = ClickFilter { kinds: vec![Kind::Human], ..ClickFilter::default() };
         let phones = ClickFilter { devices: vec![Device::Mobile], ..ClickFilter::default() };
-        assert_eq!(count(&humans).total() + count(&phones).total(), 0);
+        assert_eq!(count(&humans).total + count(&phones).total, 0);
     }
 
     #[test]
-    fn a_damaged_roll_up_counts_nothing_and_a_long_answer_is_refused() {
+    fn a_damaged_roll_up_is_told_and_a_long_answer_is_refused() {
         let (mut rollup, mut words) = (Rollup::default(), Words::default());
         for browser in 0..40 {
             words.number(&browser.to_string());
@@ -431,11 +447,10 @@ mod tests {
         for end in 1..bytes.len() {
             let mut tally = tally(&[ClickGroup::Browser]);
             assert!(matches!(tally.rollup(1, 0, &bytes[..end], &words), Err(TallyFault::Rollup(_))), "{end}");
-            assert_eq!(tally.finish().total(), 0);
         }
         let mut whole = tally(&[ClickGroup::Browser]);
         whole.rollup(1, 0, &bytes, &words).unwrap();
-        assert_eq!(whole.finish().total(), (1..=40).sum::<u64>());
+        assert_eq!(whole.finish(1).total, (1..=40).sum::<u64>());
         let mut long = tally(&[ClickGroup::Link, ClickGroup::Browser]);
         let enough = (0..MAX_ROWS as u64).find_map(|uid| long.rollup(uid, 0, &bytes, &words).err());
         assert_eq!(enough, Some(TallyFault::TooManyRows));

@@ -357,6 +357,7 @@ impl<'a> Packed<'a> {
 fn read_values(reader: &mut Reader<'_>, values: &mut Vec<u32>) -> Option<()> {
     let size = reader.number().filter(|size| *size <= MAX_TUPLES)?;
     let mut next = 0u64;
+    values.reserve(reader.0.len().min(size as usize)); // each takes a byte at least
     for _ in 0..size {
         let value = next.checked_add(reader.number()?)?;
         next = value + 1;

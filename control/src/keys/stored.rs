@@ -2,6 +2,7 @@
 //! as good as not there.
 
 use crate::bound::Bound;
+use crate::call::blocking;
 use crate::lanes::Lanes;
 use crate::page::PAGE_BYTES;
 use crate::{Caller, Fault};
@@ -9,7 +10,7 @@ use prost::Message;
 use proto::v1;
 use std::sync::Arc;
 use store::model::{Author, KeyRow, PoolCounts, StoreFault};
-use store::port::{KeyMark, KeyRows, NotedAuthor, Repository, ResourceWrite, blocking};
+use store::port::{KeyMark, KeyRows, NotedAuthor, Repository, ResourceWrite};
 use store::wire;
 
 /// Keys of one client for the same domains that may be used at once: the one in use, and the one that takes its place.

@@ -348,7 +348,7 @@ mod tests {
         let stuck = Router::new().route("/stuck", post(std::future::pending::<()>));
         let (client, server) = tokio::io::duplex(1 << 16);
         let (end, ending) = watch::channel(ShutdownPhase::NotYet);
-        let task = tokio::spawn(serve(server, peer, outer(stuck), ending, None));
+        let task = tokio::spawn(serve(server, peer, outer(stuck, None), ending, None));
         (client, task, end, seat)
     }
 
@@ -511,7 +511,7 @@ mod tests {
         let (end, ending) = watch::channel(ShutdownPhase::NotYet);
         let (early, mut gone) = mpsc::channel(1);
         let places = ConnectionPlaces::new(1_024);
-        let task = tokio::spawn(accept(own, None, outer(Router::new()), places, ending, early));
+        let task = tokio::spawn(accept(own, None, outer(Router::new(), None), places, ending, early));
         let mut kept = TcpStream::connect(address).await.unwrap();
         let mut ask = async || {
             kept.write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();

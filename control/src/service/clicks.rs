@@ -259,7 +259,6 @@ fn counted(reader: &BoundReader<'_>, subject: Subject, inquiry: &Inquiry) -> Res
         let top = reader.top_links(&TopQuestion { domain, from, until, kinds, most })?;
         return Ok(Counted::of_top(top));
     }
-    let by_link = links.is_none() && inquiry.groups.contains(&ClickGroup::Link);
     let question = ClickQuestion {
         domain,
         links,
@@ -268,7 +267,7 @@ fn counted(reader: &BoundReader<'_>, subject: Subject, inquiry: &Inquiry) -> Res
         filter: inquiry.filter.clone(),
         groups: inquiry.groups.clone(),
         times: inquiry.boundaries(),
-        most: if by_link { inquiry.limit } else { answer::GROUPS },
+        most: inquiry.limit,
         visitors: inquiry.kinds == [Kind::Human] && !inquiry.is_narrow(),
     };
     reader.click_counts(&question).map(Counted::of).map_err(of_less)

@@ -4,13 +4,14 @@
 use super::InstallationRules;
 use crate::Fault;
 use crate::bound::Bound;
+use crate::call::blocking;
 use journal::names;
 use link::{Code, Domain, DomainId, Endings, Epoch, Key, QueryPolicy, Seq, Target, TargetHost};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use store::model::DomainRow;
-use store::port::{Repository, blocking};
+use store::port::Repository;
 
 /// What another control changed is known here after so long. A domain that is not known at all is looked for at once.
 const AGE: Duration = Duration::from_secs(1);

@@ -4,12 +4,12 @@ use link::Destination;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, OnceLock};
 
-/// Known once the edge has started, if there is one; shared with whoever starts it.
+/// Not known before the edge has started, if there is one. Whoever starts it and every control of the process share one.
 #[derive(Clone, Debug, Default)]
 pub struct OwnListeners(Arc<OnceLock<Vec<SocketAddr>>>);
 
 impl OwnListeners {
-    /// The first call counts: a listener does not move while the process runs.
+    /// The edge listens there, and nowhere else while the process runs: the first call counts.
     pub fn set(&self, all: Vec<SocketAddr>) {
         let _ = self.0.set(all);
     }

@@ -4,6 +4,7 @@
 use super::claims::{Claims, DomainTurn, Pass};
 use super::directory::{Directory, DomainSnapshot, Domains, Namespace};
 use crate::bound::Bound;
+use crate::call::blocking;
 use crate::lanes::{Lane, Lanes};
 use crate::writer::{PendingAnswer, WriteOutcome, Writer};
 use crate::{Caller, Fault};
@@ -28,7 +29,7 @@ use store::port::clicks::{
 use store::port::domains::DomainCommitReport;
 use store::port::{
     History, Limit, LinkPast, LinkTag, ListPage, Moment, NotedAuthor, Repository, TagLimit, TagPage,
-    TagRename, TimeOrder, blocking,
+    TagRename, TimeOrder,
 };
 
 const WALK: Limit = Limit { rows: 5_000, bytes: 4 * 1024 * 1024 };

@@ -9,7 +9,7 @@ use crate::keys::{KeyEntry, Keys};
 use crate::limits::{CallPlace, CallerBuckets, Holder, Limits, network};
 use crate::metrics::Metrics;
 use crate::places::ConnectionPlace;
-use crate::traces;
+use crate::traces::CallSpan;
 use crate::{Caller, Fault};
 use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
@@ -114,8 +114,9 @@ pub(super) async fn guarded(State(guard): State<Arc<Guard>>, mut request: Reques
         Err(fault) => {
             let reason = fault.names().reason;
             guard.metrics.count(method, reason);
-            traces::named(method);
-            traces::came_to(&tracing::Span::current(), reason);
+            let span = CallSpan::current();
+            span.named(method);
+            span.came_to(reason);
             guard.metrics.refused(reason);
             if let Some(peer) = request.extensions().get::<Peer>() {
                 peer.seat.refused();

@@ -1,76 +1,41 @@
 //! Which traces are kept: judged when a call has ended, or when an edge says that it has kept its part. Bounded in memory and in
 //! rate. No clock here.
 
+use super::cause::{KeepCause, KeepReason};
 use super::slowness::Slowness;
-use opentelemetry::Value;
-use opentelemetry::trace::{SpanId, Status, TraceId};
-use opentelemetry_sdk::trace::SpanData;
+use super::traced::{PARTS, TracedCall};
 use std::collections::{HashMap, VecDeque};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// For so long an edge may say that it has kept its part of a trace.
 const HOLD: Duration = Duration::from_secs(10);
-/// Traces that are under way or held; of more the oldest are given up.
+/// Traces that are held, or were until they were kept; of more the oldest are given up. If all of them are as large as they can
+/// be they take 20 MiB: 64 parts of 72 bytes, and 8 calls of 176 with 512 that are passed on.
 const TRACES: usize = 2_048;
-/// The same with those that were given up before their time.
-const ORDER: usize = 8 * TRACES;
-/// Spans of one trace; more are left out.
-const SPANS: usize = 64;
+/// Spans of one trace, and calls among them; of more the first are held.
+const SPANS: usize = PARTS + 1;
+const CALLS_OF_ONE: usize = 8;
 /// Calls that were kept and are remembered by their method.
 const CALLS: usize = 256;
-/// Kept traces that are remembered: spans that end later go the same way.
+/// Kept traces that are remembered: calls that end later go the same way.
 const KEPT: usize = 256;
 /// Traces kept at once, and in each second; of these, so many for calls that failed or were slow alone.
 const AT_ONCE: f64 = 20.0;
 const RESERVED: f64 = 10.0;
 
-/// Attributes of a call's span: its caller keeps its part; it goes on behind its answer; what it came to.
-pub const ASKED: &str = "linkr.asked";
-pub const STREAMS: &str = "linkr.streams";
-pub const CODE: &str = "rpc.code";
-
-/// Why a trace was kept: the `reason` label of `linkr_control_traces_kept_total`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(usize)]
-pub enum KeepReason {
-    /// The call failed, and not by its caller's fault.
-    Failed,
-    /// It took longer than nearly all calls of the last minute.
-    Slow,
-    /// Its caller keeps its part.
-    Asked,
-    /// An edge has kept its part.
-    Edge,
-    /// One of each second, whatever it was.
-    Random,
-}
-
-impl KeepReason {
-    /// In the order of their numbers.
-    pub const ALL: [Self; 5] = [Self::Failed, Self::Slow, Self::Asked, Self::Edge, Self::Random];
-
-    /// The label.
-    pub fn label(self) -> &'static str {
-        ["failed", "slow", "asked", "edge", "random"][self as usize]
-    }
-}
-
-/// What becomes of a span that has ended.
+/// Calls of a trace that is kept.
 #[derive(Debug)]
-pub enum Verdict {
-    /// It is held, or given up.
-    Wait,
-    /// The trace is kept: these are its spans so far. It stands for so many.
-    Keep { spans: Vec<SpanData>, reason: KeepReason, weight: u64 },
-    /// Its trace was kept before.
-    Late(Box<SpanData>),
+pub struct KeptCalls {
+    pub calls: Vec<TracedCall>,
+    /// `None`: the trace was kept before.
+    pub why: Option<KeepCause>,
 }
 
 /// A call that was kept.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CallTrace {
     /// Its method.
-    pub method: String,
+    pub method: &'static str,
     /// Its trace.
     pub trace: [u8; 16],
     /// How long it took.
@@ -82,10 +47,11 @@ pub struct CallTrace {
 /// See the module.
 #[derive(Debug, Default)]
 pub struct HeldTraces {
-    traces: HashMap<TraceId, HeldTrace>,
-    /// In the order of their first spans.
-    order: VecDeque<(Duration, TraceId)>,
-    kept: VecDeque<TraceId>,
+    /// Calls by their trace, which an edge may still ask for.
+    traces: HashMap<[u8; 16], Vec<TracedCall>>,
+    /// In the order of their first calls.
+    order: VecDeque<HeldSince>,
+    kept: VecDeque<KeptTrace>,
     calls: VecDeque<CallTrace>,
     slowness: Slowness,
     tokens: Option<f64>,
@@ -98,68 +64,78 @@ pub struct HeldTraces {
     passed_since: [u64; KeepReason::ALL.len()],
 }
 
-#[derive(Debug, Default)]
-struct HeldTrace {
-    spans: Vec<SpanData>,
+#[derive(Debug)]
+struct HeldSince {
+    since: Duration,
+    trace: [u8; 16],
 }
 
-/// Whether nothing of this process is above a span.
-pub fn is_root(span: &SpanData) -> bool {
-    span.parent_span_is_remote || span.parent_span_id == SpanId::INVALID
+/// A trace that others share in, and that was kept.
+#[derive(Debug)]
+struct KeptTrace {
+    trace: [u8; 16],
+    /// An edge has asked for it, and no call of it has ended yet.
+    awaited: bool,
 }
 
 impl HeldTraces {
-    /// A span has ended.
-    pub fn ended(&mut self, span: SpanData, now: Duration) -> Verdict {
+    /// A call has ended: what is kept by that.
+    pub fn ended(&mut self, call: TracedCall, now: Duration) -> Option<KeptCalls> {
         self.forget(now);
-        let id = span.span_context.trace_id();
-        if self.kept.contains(&id) {
-            return Verdict::Late(Box::new(span));
+        let is_shared = call.asker.is_some();
+        let known = match call.asker {
+            Some(_) => self.kept.iter_mut().find(|kept| kept.trace == call.trace),
+            None => None, // a trace that began here nobody else knows
+        };
+        if let Some(kept) = known {
+            if std::mem::take(&mut kept.awaited) {
+                self.kept_count[KeepReason::Edge as usize] += 1;
+                return Some(KeptCalls { calls: vec![call], why: Some(KeepCause::EDGE) });
+            }
+            // Who makes many calls in one trace has no more room than others.
+            let has_room = self.has_room(KeepReason::Asked, now);
+            return has_room.then(|| KeptCalls { calls: vec![call], why: None });
         }
-        let is_root = is_root(&span);
-        let judged = is_root.then(|| self.judge(&span, now)).flatten();
-        if judged.is_some() {
-            self.note(&span);
-        } else if is_root && !span.parent_span_is_remote {
-            // No edge is above it, so that none will say that it has kept its part.
-            self.give_up(id);
-            return Verdict::Wait;
-        }
-        let held = self.traces.entry(id).or_insert_with(|| {
-            self.order.push_back((now, id));
-            HeldTrace::default()
-        });
-        if held.spans.len() < SPANS {
-            held.spans.push(span);
-        }
-        match judged {
-            Some((reason, weight)) => Verdict::Keep { spans: self.keep(id), reason, weight },
-            None => Verdict::Wait,
+        match self.judge(&call, now) {
+            Some(why) => {
+                self.note(&call);
+                let mut calls = if is_shared { self.keep(call.trace) } else { Vec::new() };
+                calls.push(call);
+                Some(KeptCalls { calls, why: Some(why) })
+            }
+            None => {
+                if is_shared && !call.is_turned_away() {
+                    self.hold(call, now);
+                }
+                None
+            }
         }
     }
 
-    /// An edge has kept this trace: its spans so far, if they are held.
-    pub fn take(&mut self, id: TraceId, now: Duration) -> Vec<SpanData> {
+    /// An edge has kept this trace: its calls so far, if they are held.
+    pub fn take(&mut self, trace: [u8; 16], now: Duration) -> Option<KeptCalls> {
         self.forget(now);
-        if self.kept.contains(&id) {
-            return Vec::new(); // they are on their way
+        if self.kept.iter().any(|kept| kept.trace == trace) {
+            return None; // they are on their way, or awaited
         }
-        let spans = self.keep(id);
-        if !spans.is_empty() {
-            self.kept_count[KeepReason::Edge as usize] += 1;
+        let calls = self.keep(trace);
+        if let (true, Some(kept)) = (calls.is_empty(), self.kept.back_mut()) {
+            kept.awaited = true;
+            return None;
         }
-        spans
+        self.kept_count[KeepReason::Edge as usize] += 1;
+        Some(KeptCalls { calls, why: Some(KeepCause::EDGE) })
     }
 
-    fn note(&mut self, root: &SpanData) {
+    fn note(&mut self, call: &TracedCall) {
         if self.calls.len() == CALLS {
             self.calls.pop_front();
         }
         self.calls.push_back(CallTrace {
-            method: root.name.clone().into_owned(),
-            trace: root.span_context.trace_id().to_bytes(),
-            seconds: root.end_time.duration_since(root.start_time).unwrap_or_default().as_secs_f64(),
-            ended: root.end_time,
+            method: call.method,
+            trace: call.trace,
+            seconds: call.took.as_secs_f64(),
+            ended: UNIX_EPOCH + Duration::from_nanos(call.began_unix_ns) + call.took,
         });
     }
 
@@ -178,196 +154,212 @@ impl HeldTraces {
         self.passed_over[reason as usize]
     }
 
-    fn keep(&mut self, id: TraceId) -> Vec<SpanData> {
+    fn hold(&mut self, call: TracedCall, now: Duration) {
+        let held = self.traces.entry(call.trace).or_insert_with(|| {
+            self.order.push_back(HeldSince { since: now, trace: call.trace });
+            Vec::new()
+        });
+        let spans: usize = held.iter().map(TracedCall::span_count).sum();
+        if held.len() < CALLS_OF_ONE && spans + call.span_count() <= SPANS {
+            held.push(call);
+        }
+    }
+
+    fn keep(&mut self, trace: [u8; 16]) -> Vec<TracedCall> {
         if self.kept.len() == KEPT {
             self.kept.pop_front();
         }
-        self.kept.push_back(id);
-        self.traces.remove(&id).map(|held| held.spans).unwrap_or_default()
-    }
-
-    fn give_up(&mut self, id: TraceId) {
-        // What is not the last of them goes with its time.
-        if self.traces.remove(&id).is_some() && self.order.back().is_some_and(|(_, last)| *last == id) {
-            self.order.pop_back();
-        }
+        self.kept.push_back(KeptTrace { trace, awaited: false });
+        self.traces.remove(&trace).unwrap_or_default()
     }
 
     /// Gives up what nobody has asked for in time, and the oldest of too many.
     fn forget(&mut self, now: Duration) {
-        while let Some((since, id)) = self.order.front().copied() {
-            if now < since + HOLD && self.traces.len() < TRACES && self.order.len() < ORDER {
+        while let Some(HeldSince { since, trace }) = self.order.front() {
+            if now < *since + HOLD && self.order.len() < TRACES {
                 break;
             }
+            self.traces.remove(trace);
             self.order.pop_front();
-            self.traces.remove(&id);
         }
     }
 
     /// Whether a call that has ended is kept, why, and for how many it stands.
-    fn judge(&mut self, root: &SpanData, now: Duration) -> Option<(KeepReason, u64)> {
+    fn judge(&mut self, call: &TracedCall, now: Duration) -> Option<KeepCause> {
         self.calls_since += 1;
-        let took = root.end_time.duration_since(root.start_time).unwrap_or_default();
-        let has = |name: &str| root.attributes.iter().find(|attribute| attribute.key.as_str() == name);
-        let streams = has(STREAMS).is_some();
-        // A flag that anybody may set counts from whoever was let in.
-        let let_in = has(CODE).is_some_and(|code| {
-            matches!(&code.value, Value::String(code) if !matches!(code.as_str(), "UNAUTHENTICATED" | "FORBIDDEN"))
-        });
-        let asked = has(ASKED).is_some() && let_in;
-        let slow = !streams && self.slowness.is_slow(took, now);
+        let slow = !call.streams && self.slowness.is_slow(call.took, now);
         let pick = self.picked.is_none_or(|picked| now >= picked + Duration::from_secs(1));
-        let reason = if matches!(root.status, Status::Error { .. }) {
+        let reason = if call.failed() {
             KeepReason::Failed
         } else if slow {
             KeepReason::Slow
-        } else if asked {
+        } else if call.is_asked_for() {
             KeepReason::Asked
         } else if pick {
             KeepReason::Random
         } else {
             return None;
         };
-        let tokens = self.tokens.unwrap_or(AT_ONCE) + (now - self.refilled).as_secs_f64() * AT_ONCE;
-        (self.tokens, self.refilled) = (Some(tokens.min(AT_ONCE)), now);
-        let reserved = if matches!(reason, KeepReason::Failed | KeepReason::Slow) { 0.0 } else { RESERVED };
-        let passed_since = &mut self.passed_since[reason as usize];
-        if tokens.min(AT_ONCE) < reserved + 1.0 {
-            *passed_since += 1;
-            self.passed_over[reason as usize] += 1;
+        if !self.has_room(reason, now) {
             return None;
         }
-        self.tokens = Some(tokens.min(AT_ONCE) - 1.0);
         self.kept_count[reason as usize] += 1;
         let weight = match reason {
             KeepReason::Random => {
                 self.picked = Some(now);
                 std::mem::take(&mut self.calls_since)
             }
-            _ => 1 + std::mem::take(passed_since),
+            _ => 1 + std::mem::take(&mut self.passed_since[reason as usize]),
         };
-        Some((reason, weight))
+        Some(KeepCause { reason, weight })
+    }
+
+    /// Takes room for one that there is this reason to keep; if there is none, it is passed over.
+    fn has_room(&mut self, reason: KeepReason, now: Duration) -> bool {
+        let tokens = self.tokens.unwrap_or(AT_ONCE) + (now - self.refilled).as_secs_f64() * AT_ONCE;
+        let tokens = tokens.min(AT_ONCE);
+        let reserved = if matches!(reason, KeepReason::Failed | KeepReason::Slow) { 0.0 } else { RESERVED };
+        let has_room = tokens >= reserved + 1.0;
+        self.tokens = Some(if has_room { tokens - 1.0 } else { tokens });
+        self.refilled = now;
+        if !has_room {
+            self.passed_since[reason as usize] += 1;
+            self.passed_over[reason as usize] += 1;
+        }
+        has_room
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::traced::CallPart;
     use super::*;
-    use opentelemetry::trace::{SpanContext, SpanKind, TraceFlags, TraceState};
-    use opentelemetry::{InstrumentationScope, KeyValue};
-    use opentelemetry_sdk::trace::{SpanEvents, SpanLinks};
-    use std::time::UNIX_EPOCH;
+    use exposition::TraceContext;
 
     const SECOND: Duration = Duration::from_secs(1);
 
-    /// A span of a trace; a root if nothing is above it.
-    fn span(trace: u128, above: u64, took: Duration) -> SpanData {
-        let (trace, own) = (TraceId::from_bytes(trace.to_be_bytes()), SpanId::from_bytes([9; 8]));
-        SpanData {
-            span_context: SpanContext::new(trace, own, TraceFlags::default(), false, TraceState::default()),
-            parent_span_id: SpanId::from_bytes(above.to_be_bytes()),
-            parent_span_is_remote: false,
-            span_kind: SpanKind::Server,
-            name: "x".into(),
-            start_time: UNIX_EPOCH,
-            end_time: UNIX_EPOCH + took,
-            attributes: Vec::new(),
-            dropped_attributes_count: 0,
-            events: SpanEvents::default(),
-            links: SpanLinks::default(),
-            status: Status::Unset,
-            instrumentation_scope: InstrumentationScope::default(),
-        }
+    fn trace(number: u128) -> [u8; 16] {
+        number.to_be_bytes()
     }
 
-    fn kept(verdict: Verdict) -> Option<(usize, KeepReason, u64)> {
-        match verdict {
-            Verdict::Keep { spans, reason, weight } => Some((spans.len(), reason, weight)),
-            _ => None,
-        }
+    /// A call that took so long, in a trace of its own.
+    fn call(number: u128, took: Duration) -> TracedCall {
+        let mut call = TracedCall { trace: trace(number), took, method: "x", ..TracedCall::default() };
+        call.came_to("OK");
+        call
+    }
+
+    /// A call in the trace of an edge.
+    fn below(number: u128) -> TracedCall {
+        let asker = TraceContext { trace: trace(number), span: [7; 8], sampled: false };
+        TracedCall { asker: Some(asker), ..call(number, Duration::ZERO) }
+    }
+
+    fn kept(kept: Option<KeptCalls>) -> Option<(usize, KeepReason, u64)> {
+        let KeptCalls { calls, why } = kept?;
+        why.map(|why| (calls.len(), why.reason, why.weight))
     }
 
     /// With the one of this second picked already.
     fn held() -> HeldTraces {
         let mut held = HeldTraces::default();
-        assert_eq!(
-            kept(held.ended(span(1, 0, Duration::ZERO), Duration::ZERO)),
-            Some((1, KeepReason::Random, 1))
-        );
+        let first = held.ended(call(1, Duration::ZERO), Duration::ZERO);
+        assert_eq!(kept(first), Some((1, KeepReason::Random, 1)));
         held
     }
 
     #[test]
     fn a_slow_call_is_kept_with_what_ended_before_it_and_what_ends_later() {
         let mut held = held();
-        assert!(kept(held.ended(span(2, 9, SECOND), Duration::ZERO)).is_none());
-        assert_eq!(kept(held.ended(span(2, 0, SECOND), Duration::ZERO)), Some((2, KeepReason::Slow, 1)));
-        let call = held.calls().last().unwrap();
-        assert_eq!((&*call.method, call.seconds, call.ended), ("x", 1.0, UNIX_EPOCH + SECOND));
-        assert!(matches!(held.ended(span(2, 9, SECOND), Duration::ZERO), Verdict::Late(_)));
+        assert!(held.ended(below(2), Duration::ZERO).is_none());
+        let slow = TracedCall { took: SECOND, ..below(2) };
+        assert_eq!(kept(held.ended(slow, Duration::ZERO)), Some((2, KeepReason::Slow, 1)));
+        let last = held.calls().last().unwrap();
+        assert_eq!((last.method, last.seconds, last.ended), ("x", 1.0, UNIX_EPOCH + SECOND));
+        let late = held.ended(below(2), Duration::ZERO).unwrap();
+        assert!(late.calls.len() == 1 && late.why.is_none());
     }
 
     #[test]
     fn failures_are_kept_and_flags_count_from_whoever_was_let_in() {
         let mut held = held();
-        let failed = SpanData { status: Status::error(""), ..span(2, 0, Duration::ZERO) };
+        let mut failed = call(2, Duration::ZERO);
+        failed.came_to("STORE_UNAVAILABLE");
         assert_eq!(kept(held.ended(failed, Duration::ZERO)), Some((1, KeepReason::Failed, 1)));
-        let asked = |trace: u128, code: &'static str| SpanData {
-            parent_span_is_remote: true,
-            attributes: vec![KeyValue::new(ASKED, true), KeyValue::new(CODE, code)],
-            ..span(trace, 7, Duration::ZERO)
+        let asked = |number: u128, code: &'static str| {
+            let asker = TraceContext { trace: trace(number), span: [7; 8], sampled: true };
+            let mut call = TracedCall { asker: Some(asker), ..call(number, Duration::ZERO) };
+            call.came_to(code);
+            call
         };
-        let not_asked = SpanData { parent_span_is_remote: true, ..span(6, 7, Duration::ZERO) };
-        assert!(kept(held.ended(not_asked, Duration::ZERO)).is_none());
+        assert!(held.ended(below(6), Duration::ZERO).is_none());
         assert_eq!(kept(held.ended(asked(3, "OK"), Duration::ZERO)), Some((1, KeepReason::Asked, 1)));
-        assert!(kept(held.ended(asked(4, "UNAUTHENTICATED"), Duration::ZERO)).is_none());
+        for (number, code) in [(4, "UNAUTHENTICATED"), (5, "FORBIDDEN")] {
+            assert!(held.ended(asked(number, code), Duration::ZERO).is_none(), "{code}");
+            assert!(held.take(trace(number), Duration::ZERO).is_none(), "nor is a stranger's call held");
+        }
     }
 
     #[test]
     fn what_an_edge_has_kept_is_kept_for_ten_seconds() {
         let mut held = held();
-        for trace in [2, 3] {
-            held.ended(span(trace, 9, Duration::ZERO), SECOND / 2);
-            let call = SpanData { parent_span_is_remote: true, ..span(trace, 7, Duration::ZERO) };
-            held.ended(call, SECOND / 2);
+        for number in [2, 2, 3] {
+            held.ended(below(number), SECOND / 2);
         }
-        let id = |trace: u128| TraceId::from_bytes(trace.to_be_bytes());
-        assert_eq!(held.take(id(2), HOLD).len(), 2);
-        assert_eq!(held.take(id(2), HOLD).len(), 0, "once");
-        assert_eq!(held.take(id(3), HOLD + SECOND).len(), 0, "too late");
+        assert_eq!(kept(held.take(trace(2), HOLD)), Some((2, KeepReason::Edge, 1)));
+        assert!(held.take(trace(2), HOLD).is_none(), "once");
+        assert!(held.take(trace(3), HOLD + SECOND).is_none(), "too late");
         assert_eq!((held.kept(KeepReason::Edge), held.traces.len()), (1, 0));
+    }
+
+    #[test]
+    fn a_call_that_ends_behind_the_word_of_its_edge_is_kept_for_it() {
+        let mut held = held();
+        assert!(held.take(trace(2), SECOND).is_none() && held.take(trace(2), SECOND).is_none());
+        assert_eq!(held.kept(KeepReason::Edge), 0);
+        assert_eq!(kept(held.ended(below(2), SECOND)), Some((1, KeepReason::Edge, 1)));
+        let later = held.ended(below(2), SECOND).unwrap();
+        assert!(later.why.is_none() && held.kept(KeepReason::Edge) == 1);
+    }
+
+    #[test]
+    fn a_trace_of_many_calls_has_no_more_room_than_others() {
+        let mut held = held();
+        let asker = TraceContext { trace: trace(2), span: [7; 8], sampled: true };
+        let kept = (0..100).filter(|_| {
+            let call = TracedCall { asker: Some(asker), ..call(2, Duration::ZERO) };
+            held.ended(call, Duration::ZERO).is_some()
+        });
+        assert_eq!(kept.count(), 9, "half of the room but for the first of this test");
+        assert_eq!((held.kept(KeepReason::Asked), held.passed_over(KeepReason::Asked)), (1, 91));
     }
 
     #[test]
     fn what_no_edge_can_ask_for_is_not_held() {
         let mut held = held();
-        held.ended(span(2, 9, Duration::ZERO), Duration::ZERO);
-        held.ended(span(3, 9, Duration::ZERO), Duration::ZERO);
-        held.ended(span(2, 0, Duration::ZERO), Duration::ZERO);
-        assert_eq!(held.traces.len(), 1, "the other call is under way");
-        held.ended(span(3, 0, Duration::ZERO), Duration::ZERO);
-        assert_eq!(held.traces.len(), 0);
-        for trace in 10..10 + 3 * ORDER as u128 {
-            // One that is under way all the time keeps the others from being the last.
-            held.ended(span(trace, 9, Duration::ZERO), Duration::ZERO);
-            held.ended(span(trace + 1, 9, Duration::ZERO), Duration::ZERO);
-            held.ended(span(trace, 0, Duration::ZERO), Duration::ZERO);
-        }
-        assert!(held.order.len() <= ORDER && held.traces.len() <= TRACES, "{}", held.order.len());
+        assert!(held.ended(call(2, Duration::ZERO), Duration::ZERO).is_none());
+        assert_eq!((held.traces.len(), held.order.len(), held.kept.len()), (0, 0, 0));
     }
 
     #[test]
     fn a_flood_is_bounded_in_memory_and_in_rate_and_failures_have_room_of_their_own() {
         let mut held = held();
-        for trace in 10..10 + 3 * TRACES as u128 {
-            (0..2 * SPANS).for_each(|_| drop(held.ended(span(trace, 9, Duration::ZERO), Duration::ZERO)));
+        for number in 10..10 + 3 * TRACES as u128 {
+            (0..2 * CALLS_OF_ONE).for_each(|_| drop(held.ended(below(number), Duration::ZERO)));
         }
-        assert!(held.traces.len() <= TRACES && held.order.len() <= TRACES + 1);
-        assert!(held.traces.values().all(|trace| trace.spans.len() <= SPANS));
-        let slow =
-            (0..100).filter(|at| kept(held.ended(span(1 << 40 | at, 0, SECOND), Duration::ZERO)).is_some());
+        assert!(held.traces.len() <= TRACES && held.order.len() <= TRACES);
+        assert!(held.traces.values().all(|calls| calls.len() == CALLS_OF_ONE));
+        assert!(
+            size_of::<TracedCall>() <= 176 && size_of::<CallPart>() <= 72,
+            "what the bound on memory is made of"
+        );
+        for number in 10..10 + 3 * KEPT as u128 {
+            held.take(trace(number), Duration::ZERO);
+        }
+        assert!(held.kept.len() <= KEPT && held.order.len() <= TRACES);
+        let slow = (0..100).filter(|at| held.ended(call(1 << 40 | at, SECOND), Duration::ZERO).is_some());
         assert_eq!(slow.count(), AT_ONCE as usize - 1);
         assert_eq!(held.passed_over(KeepReason::Slow), 81);
-        assert_eq!(kept(held.ended(span(5, 0, SECOND), SECOND)), Some((1, KeepReason::Slow, 82)));
+        assert_eq!(kept(held.ended(call(5, SECOND), SECOND)), Some((1, KeepReason::Slow, 82)));
     }
 }

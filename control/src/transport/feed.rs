@@ -3,6 +3,7 @@
 mod append;
 mod stream;
 
+use crate::call::blocking;
 use crate::follow::{Feeder, FollowRefusal};
 use crate::transport::status::status;
 use crate::{Caller, Fault};
@@ -12,7 +13,7 @@ use proto::{epoch_to_wire, proof_to_wire};
 use std::sync::Arc;
 use std::time::Duration;
 use store::model::StoreFault;
-use store::port::{EntryBatch, blocking};
+use store::port::EntryBatch;
 use stream::Stream;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;

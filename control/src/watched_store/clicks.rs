@@ -76,7 +76,7 @@ impl ClickStore for WatchedStore {
         self.of_clicks(CallEffect::Read, "clicks_until", |clicks| clicks.until())
     }
 
-    fn forget_edge(&self, edge: &str) -> Result<(), StoreFault> {
-        self.of_clicks(CallEffect::Write, "clicks_until", |clicks| clicks.forget_edge(edge))
+    fn forget_edge(&self, edge: &str, process: Option<u64>) -> Result<(), StoreFault> {
+        self.of_clicks(CallEffect::Write, "clicks_until", |clicks| clicks.forget_edge(edge, process))
     }
 }

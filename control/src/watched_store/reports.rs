@@ -6,6 +6,6 @@ use store::port::{EdgeReports, ReportRow};
 
 impl EdgeReports for WatchedStore {
     fn exchange_reports(&self, heard: &[ReportRow]) -> Result<Vec<ReportRow>, StoreFault> {
-        self.measured("edge_reports", || self.store.exchange_reports(heard))
+        self.measured("edge_reports", |_| self.store.exchange_reports(heard))
     }
 }

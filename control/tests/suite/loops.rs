@@ -212,3 +212,23 @@ async fn a_target_where_visitors_come_in_is_a_loop() {
     assert_eq!(call(&world, "POST /v1/links", elsewhere).await.0, 201);
     world.stop().await;
 }
+
+/// A control is opened again where another process did not take its place: it is another one, beside the same edge.
+#[tokio::test]
+async fn every_control_of_a_process_knows_where_its_edge_listens() {
+    let (mut folder, listeners) = (Folder::new(), control::OwnListeners::default());
+    let mut told = Vec::new();
+    for codes in [["a", "b"], ["c", "d"]] {
+        let own_listeners = listeners.clone();
+        let config = control::Config { own_listeners, ..super::world::config(folder.db()) };
+        let store = store::sqlite::Sqlite::open(&folder.db(), Default::default()).unwrap();
+        let world = World::with(folder, std::sync::Arc::new(store), config).await;
+        for code in codes {
+            let link = json!({"code": code, "target": "http://127.0.0.1:4711/x"});
+            told.push(call(&world, "POST /v1/links", link).await.0);
+            listeners.set(vec!["127.0.0.1:4711".parse().unwrap()]);
+        }
+        folder = world.stop().await;
+    }
+    assert_eq!(told, [201, 400, 400, 400], "the edge listens from the first link on");
+}

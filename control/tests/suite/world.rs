@@ -69,6 +69,7 @@ pub fn config(store: PathBuf) -> Config {
         cors_origins: Vec::new(),
         trusted_peers: Vec::new(),
         link_files: None,
+        own_listeners: control::OwnListeners::default(),
     }
 }
 

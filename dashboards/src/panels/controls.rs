@@ -114,7 +114,7 @@ pub const DASHBOARD: Dashboard = Dashboard {
                 panel(
                     "Shards",
                     Unit::Short,
-                    "Shards, those that follow the log, and 1 unless Redis may evict positions.",
+                    "Shards, those that follow the log, and 1 if Redis evicts only what has a lifetime (`maxmemory-policy volatile-*`).",
                     &[
                         line("{{instance}} shards", "linkr_redis_shards"),
                         line("{{instance}} following", "linkr_redis_shards_connected"),

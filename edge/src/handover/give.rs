@@ -5,11 +5,11 @@ use super::message::{
     Ask, Channel, Message, Offer, OfferedAddress, OfferedCompanion, OfferedListener, OfferedRings,
     OfferedTicketKey, Ready, in_words,
 };
-use super::{MOST, PROTOCOL, own_uid, step};
+use super::{MOST, PROTOCOL, own_network, own_uid, step};
 use crate::background::{AdminDoor, AdminState};
 use crate::clicks::ClickOffer;
 use crate::gather::Gatherer;
-use crate::keep::write_for_heir;
+use crate::keep::{beside_visitors, write_for_heir};
 use crate::listen::{Address, InheritedListener};
 use crate::shared::Shared;
 use crate::snapshot::Snapshot;
@@ -145,7 +145,8 @@ impl Estate {
     fn give(&self, way: &mut Channel, snapshot: &Snapshot) -> Result<(), String> {
         self.hear_question(way)?;
         step("old-asked");
-        write_for_heir(snapshot, &self.shared)
+        beside_visitors(|| write_for_heir(snapshot, &self.shared))
+            .flatten()
             .map_err(|fault| format!("the snapshot cannot be written: {fault}"))?;
         step("old-written");
         way.allow(MOST);
@@ -211,7 +212,7 @@ impl Estate {
             ));
         }
         let heard = way.hear().map_err(|fault| format!("the question: {}", in_words(&fault)))?;
-        let Message::Ask(Ask { protocol, name, version, has_companion }) = heard else {
+        let Message::Ask(Ask { protocol, name, version, has_companion, network }) = heard else {
             return Err("it was not asked for anything".to_owned());
         };
         if protocol != PROTOCOL {
@@ -234,6 +235,13 @@ impl Estate {
                 "the process that runs is edge {}, and this is {name}: give it the same --name",
                 self.name
             ));
+        }
+        if network.is_some() && network != own_network() {
+            return Err(
+                "the process that runs is in another network (that of another container), and its sockets end with that: stop it \
+                 and start the other without --upgrade, or give both the network of the host"
+                    .to_owned(),
+            );
         }
         if self.is_stopping() {
             return Err(

@@ -57,6 +57,9 @@ pub struct Ask {
     /// Whether something shares the process with it, and takes over as well.
     #[serde(default)]
     pub has_companion: bool,
+    /// In which it is, as the kernel calls it: sockets belong to one, and end with it. `None`: it does not say.
+    #[serde(default)]
+    pub network: Option<String>,
 }
 
 /// Behind it come the descriptors: of `listen`, `listen_tls`, `admin`, the note if there is one, the lock of the rings if there

@@ -2,7 +2,7 @@
 
 use super::companion::CompanionOffer;
 use super::message::{Ask, Channel, Message, Offer, OfferedAddress, OfferedListener, Ready, in_words};
-use super::{MOST, PROTOCOL, own_uid, step};
+use super::{MOST, PROTOCOL, own_network, own_uid, step};
 use crate::listen::{Address, InheritedListener};
 use crate::rings::{InheritedRings, RingStart};
 use crate::sys;
@@ -82,7 +82,8 @@ pub fn ask(path: &Path, name: &str, has_companion: bool) -> Result<Answer, Start
     let mut heir = Heir { way: Channel::new(stream, MOST), pid: peer.pid, until, is_alone: false };
     let version = env!("CARGO_PKG_VERSION").to_owned();
     step("new-connected");
-    let asked = Ask { protocol: PROTOCOL, name: name.to_owned(), version, has_companion };
+    let (name, network) = (name.to_owned(), own_network());
+    let asked = Ask { protocol: PROTOCOL, name, version, has_companion, network };
     let answer = heir.way.say(&Message::Ask(asked)).and_then(|()| heir.way.hear());
     let offer = match answer {
         Ok(Message::Offer(offer)) => offer,

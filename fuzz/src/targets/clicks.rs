@@ -60,13 +60,12 @@ fn rollup(data: &[u8]) {
     for groups in [&groups[..0], &groups[..1], &groups] {
         let mut tally = Tally::new(&ClickFilter::default(), groups, &[0, 1]).expect("few groups");
         let counted = tally.rollup(1, 0, data, &Numbers);
-        let found = tally.finish().total();
+        let found = tally.finish(9).total;
         match (&whole, counted) {
             (Ok(rollup), Ok(())) => assert_eq!(found, rollup.total()),
             (Ok(_), Err(fault)) => assert_eq!(fault, TallyFault::TooManyRows),
             // A tally does not see every fault: it reads what it is asked for.
-            (Err(_), Ok(())) => {}
-            (Err(_), Err(_)) => assert_eq!(found, 0),
+            (Err(_), _) => {}
         }
     }
     if let Ok(mut rollup) = whole {

@@ -157,7 +157,11 @@ impl Sender {
                 self.tick(now);
                 next_tick = now + TICK;
             }
-            let wait = self.wait(now, next_tick);
+            let mut wait = self.wait(now, next_tick);
+            if self.plan.shares_core {
+                crate::sys::wait_readable(&self.poll, wait);
+                wait = Duration::ZERO;
+            }
             if let Err(fault) = self.poll.poll(&mut events, Some(wait))
                 && fault.kind() != std::io::ErrorKind::Interrupted
             {
@@ -184,7 +188,8 @@ impl Sender {
             Some(due) if !self.free.is_empty() => due.saturating_sub(now),
             _ => u64::MAX,
         };
-        Duration::from_nanos(until_due.saturating_sub(SPIN).min(next_tick.saturating_sub(now)))
+        let spin = if self.plan.shares_core { 0 } else { SPIN };
+        Duration::from_nanos(until_due.saturating_sub(spin).min(next_tick.saturating_sub(now)))
     }
 
     fn send_due(&mut self, now: u64) {

@@ -11,7 +11,7 @@ use super::unfolded::{LATEST, Tail, tail, unpacked_days};
 use crate::model::StoreFault;
 use crate::port::clicks::{ClickAnswer, ClickFilter, ClickGroup, ClickQuestion, DayVisitors};
 use clicks::Sketch;
-use clicks::ask::{Tally, TallyFault};
+use clicks::ask::{Counts, Tally, TallyFault};
 use clicks::batch::Total;
 use clicks::rollup::Dimension;
 use clicks::{Click, Kind};
@@ -122,15 +122,11 @@ impl Counting {
     }
 
     fn finish(self, most: usize) -> ClickAnswer {
-        let mut groups = self.tally.finish().rows;
-        let total = groups.iter().fold(0_u64, |sum, row| sum.saturating_add(row.count));
-        // Stable: of the same count in the order of their keys.
-        groups.sort_by_key(|row| std::cmp::Reverse(row.count));
-        let more = groups.len() > most;
-        groups.truncate(most);
+        let Counts { rows, total, more } = self.tally.finish(most);
         let day = |(day, sketch): (i64, Sketch)| DayVisitors { day, visitors: sketch.count() };
         let visitors = self.visitors.into_iter().map(day).collect();
-        ClickAnswer { groups, total, visitors, more, step: self.step.quarters() * QUARTER, left_out: None }
+        let step = self.step.quarters() * QUARTER;
+        ClickAnswer { groups: rows, total, visitors, more, step, left_out: None }
     }
 }
 

@@ -141,6 +141,11 @@ impl Deletions {
         hidden.max().unwrap_or(i64::MIN)
     }
 
+    /// Whether any is of this domain or of links of it and not done everywhere.
+    pub fn are_of(&self, domain: DomainId) -> bool {
+        self.work.iter().any(|own| own.domain == domain)
+    }
+
     /// Whether a link is left out of a list that begins then.
     pub fn hides(&self, domain: DomainId, uid: Seq, began: i64) -> bool {
         self.work.iter().filter(|own| own.is_of(domain, Some(uid))).any(|own| match own.stage {

@@ -12,6 +12,7 @@ use super::varint::{self, Reader};
 use crate::model::StoreFault;
 use clicks::Kind;
 use std::cmp::Ordering;
+use zstd::bulk::Decompressor;
 
 /// A list shorter than that is not compressed.
 const WORTH_IT: usize = 128;
@@ -131,22 +132,41 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<Vec<ListEntry>, StoreFault> {
 }
 
 /// Each entry in its order, without a list in memory.
-pub(crate) fn scan(bytes: &[u8], mut each: impl FnMut(ListEntry)) -> Result<(), StoreFault> {
-    let mut reader = Reader(bytes);
-    let decompressed;
-    if let length @ 1.. = reader.number()? {
-        let length = usize::try_from(length).ok().filter(|length| *length <= LONGEST).ok_or_else(wrong)?;
-        decompressed = zstd::bulk::decompress(reader.0, length).map_err(|_| wrong())?;
-        reader = Reader(&decompressed);
+pub(crate) fn scan(bytes: &[u8], each: impl FnMut(ListEntry)) -> Result<(), StoreFault> {
+    ListReader::default().scan(bytes, each)
+}
+
+/// Reads one list after the other. What it takes for one serves the next.
+#[derive(Default)]
+pub(crate) struct ListReader {
+    zstd: Decompressor<'static>,
+    list: Vec<u8>,
+}
+
+impl ListReader {
+    /// Each entry of a list in its order.
+    pub fn scan(&mut self, bytes: &[u8], mut each: impl FnMut(ListEntry)) -> Result<(), StoreFault> {
+        let mut reader = Reader(bytes);
+        if let length @ 1.. = reader.number()? {
+            let length =
+                usize::try_from(length).ok().filter(|length| *length <= LONGEST).ok_or_else(wrong)?;
+            self.list.clear();
+            self.list.reserve(length);
+            let read = self.zstd.decompress_to_buffer(reader.0, &mut self.list).map_err(|_| wrong())?;
+            if read != length {
+                return Err(wrong());
+            }
+            reader = Reader(&self.list);
+        }
+        let mut uid = 0_u64;
+        while !reader.is_empty() {
+            let number = reader.number()?;
+            uid = uid.checked_add(number >> 1).ok_or_else(wrong)?;
+            let more = if number & 1 == 0 { 0 } else { reader.number()?.checked_add(1).ok_or_else(wrong)? };
+            each(ListEntry { uid, count: more.checked_add(1).ok_or_else(wrong)? });
+        }
+        Ok(())
     }
-    let mut uid = 0_u64;
-    while !reader.is_empty() {
-        let number = reader.number()?;
-        uid = uid.checked_add(number >> 1).ok_or_else(wrong)?;
-        let more = if number & 1 == 0 { 0 } else { reader.number()?.checked_add(1).ok_or_else(wrong)? };
-        each(ListEntry { uid, count: more.checked_add(1).ok_or_else(wrong)? });
-    }
-    Ok(())
 }
 
 fn wrong() -> StoreFault {

@@ -8,7 +8,7 @@ use super::rows::{CellKey, ClickRows, Table};
 use super::times::{HOUR, HOUR_QUARTERS, MINUTE};
 use super::unfolded::{LATEST, each};
 use super::unknown::UnknownList;
-use crate::port::clicks::{EdgeUntil, LossRow, UnknownCodes, UnknownCount, UnknownQuestion};
+use crate::port::clicks::{EDGE_SILENT, EdgeUntil, LossRow, UnknownCodes, UnknownCount, UnknownQuestion};
 use clicks::LossReason;
 use clicks::rollup::Dictionary;
 use link::Seq;
@@ -111,21 +111,26 @@ pub(crate) async fn was_clicked<R: ClickRows>(rows: &R, memory: &Memory, uid: Se
     Ok(found)
 }
 
-/// Notes up to when edges have sent everything.
+/// Notes up to when processes of edges have sent everything, and forgets those in whose place these are.
 pub(crate) async fn note_until<R: ClickRows>(
     rows: &R,
     edges: &[EdgeUntil],
     now: i64,
 ) -> Result<(), R::Fault> {
-    rows.note_until(edges, now).await
+    rows.note_until(edges, now).await?;
+    rows.forget_silent(edges, now - EDGE_SILENT).await
 }
 
-/// Up to when every known edge has.
+/// Up to when every known process of an edge has.
 pub(crate) async fn until<R: ClickRows>(rows: &R) -> Result<Vec<EdgeUntil>, R::Fault> {
     rows.until().await
 }
 
-/// Nobody waits for this edge any more.
-pub(crate) async fn forget_edge<R: ClickRows>(rows: &R, edge: &str) -> Result<(), R::Fault> {
-    rows.forget_edge(edge).await
+/// Nobody waits for this edge any more, or for one process of it.
+pub(crate) async fn forget_edge<R: ClickRows>(
+    rows: &R,
+    edge: &str,
+    process: Option<u64>,
+) -> Result<(), R::Fault> {
+    rows.forget_edge(edge, process).await
 }

@@ -268,8 +268,10 @@ pub(crate) trait ClickRows {
     async fn forget_raw(&self, before_day: i64) -> Result<(), Self::Fault>;
 
     async fn note_until(&self, rows: &[EdgeUntil], now: i64) -> Result<(), Self::Fault>;
+    /// Forgets other processes with the names of these that were noted last before a moment.
+    async fn forget_silent(&self, rows: &[EdgeUntil], before: i64) -> Result<(), Self::Fault>;
     async fn until(&self) -> Result<Vec<EdgeUntil>, Self::Fault>;
-    async fn forget_edge(&self, edge: &str) -> Result<(), Self::Fault>;
+    async fn forget_edge(&self, edge: &str, process: Option<u64>) -> Result<(), Self::Fault>;
 }
 
 /// Reads rows, changes them and writes them.

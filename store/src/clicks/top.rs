@@ -2,7 +2,7 @@
 
 use super::age::QUARTERS_KEPT;
 use super::deletions::Deletions;
-use super::lists::{self, ListPart, list};
+use super::lists::{self, ListPart, ListReader, list};
 use super::memory::Memory;
 use super::rows::{ClickRows, Table};
 use super::times::{DAY, HOUR, WEEK_DAYS};
@@ -16,8 +16,10 @@ use std::collections::{BTreeSet, HashMap};
 const DAY_HOURS: i64 = DAY / HOUR;
 /// Counts of uids below this are in an array; of those above, which only a store of that many changes has, in a map.
 const DENSE: u64 = 1 << 24;
-/// Lists that are read at once.
-const LISTS: usize = 256;
+/// Lists that are read at once: one of a week may have some MB.
+const LISTS: usize = 16;
+/// What the array begins with.
+const FIRST: usize = 1 << 16;
 
 pub(crate) async fn top_links<R: ClickRows>(
     rows: &R,
@@ -34,12 +36,13 @@ pub(crate) async fn top_links<R: ClickRows>(
         let key = |kind: &Kind| [list(part.part, *kind), part.period, question.domain.0.into()];
         keys.extend(kinds.iter().map(key));
     }
+    let (hides, mut reader) = (deleted.are_of(question.domain), ListReader::default());
     for keys in keys.chunks(LISTS) {
         for (key, value) in keys.iter().zip(rows.cells(Table::Lists, keys).await?) {
             let Some(value) = value else { continue };
             let began = lists::began(key);
-            lists::scan(&value, |entry| {
-                if !deleted.hides(question.domain, entry.uid, began) {
+            reader.scan(&value, |entry| {
+                if !(hides && deleted.hides(question.domain, entry.uid, began)) {
                     counts.add(entry.uid, entry.count);
                 }
             })?;
@@ -156,7 +159,7 @@ impl UidCounts {
         }
         let at = uid as usize;
         if at >= self.dense.len() {
-            self.dense.resize((at + 1).next_power_of_two(), 0);
+            self.dense.resize((at + 1).next_power_of_two().max(FIRST), 0);
         }
         self.dense[at] += count;
     }
@@ -167,14 +170,18 @@ impl UidCounts {
         let mut answer = TopAnswer::default();
         let mut links: Vec<LinkCount> = Vec::with_capacity(most.saturating_mul(2).min(1 << 16));
         let order = |link: &LinkCount| (Reverse(link.count), link.uid);
+        let mut least = 0; // with fewer clicks a link is not among the first any more
         for (uid, count) in all {
             answer.total += count;
             answer.clicked += 1;
+            if count < least {
+                continue;
+            }
             links.push(LinkCount { uid, count });
             // Now and then, so that what is kept stays small.
             if links.len() >= most.saturating_mul(2).max(1_024) {
                 let last = most.min(links.len() - 1);
-                links.select_nth_unstable_by_key(last, order);
+                least = links.select_nth_unstable_by_key(last, order).1.count;
                 links.truncate(most);
             }
         }

@@ -43,6 +43,11 @@ impl<'a> Reader<'a> {
             self.0 = rest;
             return Ok(byte.into());
         }
+        self.long_number()
+    }
+
+    #[cold]
+    fn long_number(&mut self) -> Result<u64, StoreFault> {
         let mut number = 0;
         for at in 0..MOST {
             let byte = self.byte()?;

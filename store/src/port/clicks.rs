@@ -57,12 +57,13 @@ pub trait ClickStore: Send + Sync {
     fn day_key(&self, day: u32, fresh: [u8; DAY_KEY], now: i64) -> Result<[u8; DAY_KEY], StoreFault>;
     /// Whether a link was ever clicked, also if its clicks were deleted since.
     fn was_clicked(&self, uid: Seq) -> Result<bool, StoreFault>;
-    /// Notes up to when edges have sent everything.
+    /// Notes up to when processes of edges have sent everything. Other processes with these names of which nothing was noted for
+    /// [`EDGE_SILENT`] are forgotten: their spools are read by the later ones.
     fn note_until(&self, rows: &[EdgeUntil], now: i64) -> Result<(), StoreFault>;
-    /// Up to when every known edge has sent everything.
+    /// Up to when every known process of an edge has sent everything, in the order of their names.
     fn until(&self) -> Result<Vec<EdgeUntil>, StoreFault>;
-    /// Nobody waits for this edge any more.
-    fn forget_edge(&self, edge: &str) -> Result<(), StoreFault>;
+    /// Nobody waits for this edge any more; with a process: for that process of it.
+    fn forget_edge(&self, edge: &str, process: Option<u64>) -> Result<(), StoreFault>;
 }
 
 /// Whether a question was refused because its answer would have more than [`clicks::ask::MAX_ROWS`] rows: less has to be asked
@@ -172,8 +173,7 @@ pub struct ClickQuestion {
     /// Where the parts of [`ClickGroup::Time`] begin, in order, and behind the last of them where it ends: what is in none of
     /// them is not counted. Empty: one part from `from` to `until`.
     pub times: Vec<i64>,
-    /// Groups of the answer at most: those with the highest counts; of a whole domain by its links those with the highest counts
-    /// of all times together, each with all its times.
+    /// Groups of the answer at most: those with the highest counts of all times together, each with all its times.
     pub most: usize,
     /// Whether visitors are counted, too.
     pub visitors: bool,
@@ -358,11 +358,17 @@ pub struct Reclassified {
     pub next: Option<u64>,
 }
 
-/// How far an edge has sent its clicks.
+/// Milliseconds behind which a process of an edge that says nothing is none any more where another one speaks for the edge: an
+/// edge says how it stands several times a second, and controls note it every 2 s.
+pub const EDGE_SILENT: i64 = 5_000;
+
+/// How far a process of an edge has sent its clicks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EdgeUntil {
-    /// Its name.
+    /// The name of the edge: as a rule one process has it.
     pub edge: String,
+    /// The number that the process drew for itself; 0: of a version that noted none.
+    pub process: u64,
     /// Everything that it answered before is acknowledged or told as lost: Unix milliseconds by its clock.
     pub until: i64,
 }

@@ -148,8 +148,8 @@ impl ClickStore for Postgres {
         self.ask(async |rows| clicks::until(rows).await)
     }
 
-    fn forget_edge(&self, edge: &str) -> Result<(), StoreFault> {
-        self.change(async |rows| clicks::forget_edge(rows, edge).await)
+    fn forget_edge(&self, edge: &str, process: Option<u64>) -> Result<(), StoreFault> {
+        self.change(async |rows| clicks::forget_edge(rows, edge, process).await)
     }
 }
 

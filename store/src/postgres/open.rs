@@ -9,8 +9,9 @@ use crate::model::StoreFault;
 use crate::port::Repository;
 use crate::schema;
 use deadpool_postgres::{Manager, ManagerConfig, Pool, RecyclingMethod, Runtime as PoolRuntime};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio_postgres::config::{Host, TargetSessionAttrs};
+use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, Config};
 
 mod migrations {
@@ -99,9 +100,7 @@ pub(super) fn open(options: &Options) -> Result<Postgres, String> {
     };
     let direct_place = place(&direct);
     let asked = ServerAddress { config: &direct, place: &direct_place, flags };
-    let migrated =
-        runtime.block_on(async { tokio::time::timeout(CONNECT * 12, migrate(&asked, direct_tls)).await });
-    let migrated = migrated.unwrap_or_else(|_| Err("it takes too long".into()));
+    let migrated = runtime.block_on(migrate(&asked, &name, direct_tls));
     migrated.map_err(|why| format!("cannot use {name}: {why}"))?;
     if options.direct.is_some() {
         let asked = ServerAddress {
@@ -165,27 +164,47 @@ pub(super) fn place(config: &Config) -> String {
     hosts.join(",")
 }
 
-/// Under a lock: of two controls that start at once the second finds all done.
-async fn migrate(asked: &ServerAddress<'_>, tls: tls::Tls) -> Result<(), String> {
+/// Under a lock: of two controls that start at once the second finds all done. Only what is quick has an end in time: of a
+/// large database the steps take minutes, and with an end they would begin anew with each start, for ever. A server that is
+/// gone is noticed by the connection.
+async fn migrate(asked: &ServerAddress<'_>, name: &str, tls: tls::Tls) -> Result<(), String> {
     let failed = |e: tokio_postgres::Error| asked.words(&e);
-    let (mut client, connection) = asked.config.connect(tls).await.map_err(failed)?;
+    let connected = tokio::time::timeout(CONNECT * 12, asked.config.connect(tls)).await;
+    let (mut client, connection) =
+        connected.map_err(|_| "no connection came about in time".to_owned())?.map_err(failed)?;
     let connection = tokio::spawn(connection);
-    client
-        .query_typed("SELECT pg_advisory_lock($1)", &[(&LOCK, tokio_postgres::types::Type::INT8)])
-        .await
-        .map_err(failed)?;
-    let runner = migrations::migrations::runner();
+    lock(&client, name).await.map_err(failed)?;
+    let runner = steps();
     let latest = schema::latest(&runner);
     let there = version(&client).await.map_err(failed)?;
     schema::check(there, latest)?;
     // Whoever may only read and write rows need not own the tables.
     if there != Some(latest) {
+        let began = Instant::now();
+        schema::tell_begin(name, there, latest);
         let run = runner.run_async(&mut client).await;
         run.map_err(|e| schema::told(&e).unwrap_or_else(|| asked.words(&e)))?;
+        schema::tell_end(name, there, latest, began.elapsed());
     }
     drop(client); // and with it the lock
     connection.abort();
     Ok(())
+}
+
+/// Waits for a control that changes the tables at this moment, and says so.
+async fn lock(client: &Client, name: &str) -> Result<(), tokio_postgres::Error> {
+    let with_number = [(&LOCK as &(dyn ToSql + Sync), Type::INT8)];
+    let rows = client.query_typed("SELECT pg_try_advisory_lock($1)", &with_number).await?;
+    if !rows[0].try_get::<_, bool>(0)? {
+        tracing::info!(name: "tables_locked", store = %name, "another control changes the tables: this one waits");
+        client.query_typed("SELECT pg_advisory_lock($1)", &with_number).await?;
+    }
+    Ok(())
+}
+
+/// In one transaction: a start that is ended in between leaves the tables as they were.
+fn steps() -> refinery::Runner {
+    migrations::migrations::runner().set_grouped(true)
 }
 
 /// Whether the role that lives here is let in and may read.
@@ -201,7 +220,7 @@ async fn reach(asked: &ServerAddress<'_>, tls: tls::Tls) -> Result<(), String> {
 
 /// The newest version of the tables that this program knows.
 pub(super) fn migrations_known() -> i32 {
-    schema::latest(&migrations::migrations::runner())
+    schema::latest(&steps())
 }
 
 /// The version of the tables that are there, if there are any.

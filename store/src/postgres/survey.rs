@@ -2,7 +2,7 @@
 
 use super::open::{CONNECT, CONNECTIONS, Options, migrations_known, place, version};
 use super::words::ServerAddress;
-use crate::schema;
+use crate::schema::{self, TableSurvey};
 use tokio_postgres::Client;
 
 /// What a server said when it was asked.
@@ -26,8 +26,8 @@ pub struct Survey {
     pub connections_free: i64,
     /// Connections that one control opens at most.
     pub connections_wanted: i64,
-    /// Why this program refuses the tables that are there.
-    pub refused_tables: Option<String>,
+    /// The tables that are there.
+    pub tables: TableSurvey,
 }
 
 const QUESTION: &str = "SELECT extract(epoch FROM clock_timestamp())::float8, current_setting('synchronous_commit'), \
@@ -69,7 +69,8 @@ async fn ask(client: &Client) -> Result<Survey, tokio_postgres::Error> {
     let rows = client.query_typed(QUESTION, &[]).await?;
     let row = &rows[0]; // a SELECT without FROM has one
     let unsafe_settings: String = row.try_get(2)?;
-    let refused_tables = schema::check(version(client).await?, migrations_known()).err();
+    let (there, known) = (version(client).await?, migrations_known());
+    let links = if schema::is_older(there, known) { links(client).await? } else { 0 };
     Ok(Survey {
         ahead_s: row.try_get::<_, f64>(0)? - crate::clock::unix_ms() as f64 / 1000.0,
         synchronous_commit: row.try_get(1)?,
@@ -80,6 +81,15 @@ async fn ask(client: &Client) -> Result<Survey, tokio_postgres::Error> {
         superuser: row.try_get::<_, Option<bool>>(6)?.unwrap_or(false),
         connections_free: row.try_get(7)?,
         connections_wanted: CONNECTIONS as i64,
-        refused_tables,
+        tables: TableSurvey::new(there, known, links),
     })
+}
+
+/// About how many links there are, as the server has it for its plans. Of a table that it never looked at they are counted.
+async fn links(client: &Client) -> Result<u64, tokio_postgres::Error> {
+    let question = "SELECT CASE WHEN reltuples < 0 THEN (SELECT count(*) FROM links) ELSE reltuples::int8 END \
+         FROM pg_class WHERE oid = to_regclass('links')";
+    let rows = client.query_typed(question, &[]).await?;
+    let links: i64 = rows.first().map_or(Ok(0), |row| row.try_get(0))?;
+    Ok(links.max(0).unsigned_abs())
 }

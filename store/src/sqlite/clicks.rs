@@ -315,7 +315,7 @@ impl ClickStore for ClickFile {
         self.read(|rows| ready(clicks::until(rows)))
     }
 
-    fn forget_edge(&self, edge: &str) -> Result<(), StoreFault> {
-        self.change(|rows| ready(clicks::forget_edge(rows, edge)))
+    fn forget_edge(&self, edge: &str, process: Option<u64>) -> Result<(), StoreFault> {
+        self.change(|rows| ready(clicks::forget_edge(rows, edge, process)))
     }
 }

@@ -8,7 +8,7 @@ use super::witness::{self, WitnessNote, WitnessState};
 use super::{check, connect, foreign, read};
 use crate::model::StoreFault;
 use crate::port::SECRET;
-use crate::schema;
+use crate::schema::{self, TableSurvey};
 use link::{Position, Seq};
 use rusqlite::{Connection, OptionalExtension, params};
 use std::error::Error;
@@ -60,7 +60,8 @@ pub(super) fn open(path: &Path, options: Options) -> Result<(Connection, Claimed
     let runner = steps();
     let refused = |why: String| OpenFault::new(format!("cannot use the store {shown}: {why}"));
     let there = version(&connection).map_err(|e| broken(&e))?;
-    schema::check(there, schema::latest(&runner)).map_err(refused)?;
+    let latest = schema::latest(&runner);
+    schema::check(there, latest).map_err(refused)?;
     let goes_on = match (marked.as_ref(), noted.as_ref()) {
         (Some(mark), Some(noted)) if !mark.is_closed() || log == WalState::Holds => {
             let closed_at = mark.closed_at();
@@ -82,10 +83,13 @@ pub(super) fn open(path: &Path, options: Options) -> Result<(Connection, Claimed
         files.note(note).and_then(|()| files.note_is_kept()).map_err(|e| failed(&e))?;
         without_log(&connection);
     }
+    let (began, name) = (Instant::now(), shown.to_string());
+    schema::tell_begin(&name, there, latest);
     runner.run(&mut connection).map_err(|e| match schema::told(&e) {
         Some(why) => refused(why),
         None => failed(&e.source().map_or_else(|| e.to_string(), ToString::to_string)),
     })?;
+    schema::tell_end(&name, there, latest, began.elapsed());
     // Before the mark: a store that is closed may have any note beside it, one that is open has its own.
     let note = |witness: &mut witness::Witness| {
         note(witness);
@@ -124,6 +128,29 @@ pub fn can_open(path: &Path) -> Result<(), OpenFault> {
         |e: &dyn std::fmt::Display| OpenFault::new(format!("cannot use the store {}: {e}", path.display()));
     let there = reader(path).and_then(|db| version(&db)).map_err(|e| refused(&e))?;
     schema::check(there, schema::latest(&steps())).map_err(|why| refused(&why))
+}
+
+/// What a start of this program finds of the tables in a file, whether or not a linkr runs on it. Nothing is changed; a file
+/// that is not there has no tables.
+///
+/// # Errors
+/// It cannot be read.
+pub fn survey(path: &Path) -> Result<TableSurvey, String> {
+    if !path.exists() {
+        return Ok(TableSurvey::default());
+    }
+    // Without its index a log cannot be read without making one: what is in the file itself tells the same of tables.
+    let is_open = ["-wal", "-shm"].iter().all(|end| proto::own::beside(path, end).exists());
+    let db = if is_open { reader(path) } else { connect::without_log(path) };
+    let surveyed = db.and_then(|db| {
+        let (there, known) = (version(&db)?, schema::latest(&steps()));
+        let links = match schema::is_older(there, known) {
+            true => db.query_row("SELECT count(*) FROM links", [], |row| row.get(0))?,
+            false => 0,
+        };
+        Ok(TableSurvey::new(there, known, links))
+    });
+    surveyed.map_err(|fault| format!("{}: {fault}", path.display()))
 }
 
 /// Without the mark in the file itself, a copy of it would open without a word.
@@ -294,6 +321,31 @@ mod tests {
         steps().run(&mut store).unwrap_err();
         store.execute_batch("DROP TRIGGER cut").unwrap();
         steps().run(&mut store).unwrap();
+    }
+
+    #[test]
+    fn a_survey_says_what_a_start_would_do_and_changes_nothing() {
+        let folder = services::Folder::new("survey", None).unwrap();
+        let path = folder.path().join("links.db");
+        assert_eq!(survey(&path), Ok(TableSurvey::default()));
+        assert!(!path.exists());
+        let mut store = Connection::open(&path).unwrap();
+        let before = migrations::migrations::runner().set_target(refinery::Target::Version(12));
+        before.set_grouped(true).run(&mut store).unwrap();
+        let link = "INSERT INTO links (key, record, version, title, tags, note, create_time, update_time) \
+                    VALUES ('a', '', 1, '', '[]', '', 1, 1)";
+        store.execute_batch(link).unwrap();
+        store.close().unwrap();
+        let (there, known) = (12, schema::latest(&steps()));
+        let older = schema::OlderTables { there, known, links: 1 };
+        assert_eq!(survey(&path), Ok(TableSurvey { refused: None, older: Some(older) }));
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "nothing lies beside it");
+        let mut store = Connection::open(&path).unwrap();
+        steps().run(&mut store).unwrap();
+        store.execute("INSERT INTO refinery_schema_history VALUES (99, 'later', '', '1')", []).unwrap();
+        assert!(survey(&path).unwrap().refused.unwrap().contains("a newer linkr (schema 99"));
+        std::fs::write(&path, "no database").unwrap();
+        assert!(survey(&path).unwrap_err().contains("links.db: "));
     }
 
     #[test]

@@ -7,8 +7,8 @@ use clicks::{Click, Country, Kind, LossReason};
 use link::DomainId;
 use store::port::clicks::{
     AppendOutcome, Appended, BatchSender, ClickAnswer, ClickFilter, ClickGroup, ClickQuestion, ClickStore,
-    CountRow, EdgeUntil, GroupKey, LinkCount, LossRow, MOST_LINKS, RawQuestion, SPOOL_RESTS, TakenBehindHole,
-    TopQuestion, UnknownQuestion, is_too_many_links, is_too_much,
+    CountRow, EDGE_SILENT, EdgeUntil, GroupKey, LinkCount, LossRow, MOST_LINKS, RawQuestion, SPOOL_RESTS,
+    TakenBehindHole, TopQuestion, UnknownQuestion, is_too_many_links, is_too_much,
 };
 
 const LATER: i64 = START + 40 * DAY;
@@ -403,12 +403,32 @@ fn it_is_known_of_each_link_whether_it_was_clicked() {
 #[test]
 fn edges_say_up_to_when_they_have_sent_everything() {
     each(|store, other| {
-        let row = |edge: &str, until| EdgeUntil { edge: edge.into(), until };
-        store.note_until(&[row("b", 5), row("a", 7)], 10).unwrap();
-        other.note_until(&[row("b", 6)], 11).unwrap();
-        assert_eq!(store.until().unwrap(), [row("a", 7), row("b", 6)]);
-        store.forget_edge("a").unwrap();
-        assert_eq!(other.until().unwrap(), [row("b", 6)]);
+        let row = |edge: &str, process, until| EdgeUntil { edge: edge.into(), process, until };
+        store.note_until(&[row("b", u64::MAX, 5), row("a", 1, 7)], 10).unwrap();
+        other.note_until(&[row("b", u64::MAX, 6)], 11).unwrap();
+        assert_eq!(store.until().unwrap(), [row("a", 1, 7), row("b", u64::MAX, 6)]);
+        store.forget_edge("a", None).unwrap();
+        assert_eq!(other.until().unwrap(), [row("b", u64::MAX, 6)]);
+    });
+}
+
+/// Two live edges with one name, each at its own control; and one in the place of another, which was killed.
+#[test]
+fn processes_with_one_name_are_noted_apart_until_one_is_silent() {
+    each(|store, other| {
+        let row = |process, until| EdgeUntil { edge: "a".into(), process, until };
+        let beside = EdgeUntil { edge: "b".into(), ..row(9, 1) };
+        store.note_until(&[row(1, 40), beside.clone()], 10).unwrap();
+        other.note_until(&[row(2, 90)], 11).unwrap();
+        store.note_until(&[row(1, 45)], 12).unwrap();
+        assert_eq!(store.until().unwrap(), [row(1, 45), row(2, 90), beside.clone()]);
+        store.note_until(&[row(2, 91)], 12 + EDGE_SILENT).unwrap();
+        assert_eq!(store.until().unwrap(), [row(1, 45), row(2, 91), beside.clone()], "it may still speak");
+        store.note_until(&[row(2, 92)], 13 + EDGE_SILENT).unwrap();
+        assert_eq!(other.until().unwrap(), [row(2, 92), beside.clone()], "nobody speaks in the place of b");
+        other.note_until(&[row(3, 50)], 13 + EDGE_SILENT).unwrap();
+        other.forget_edge("a", Some(2)).unwrap();
+        assert_eq!(store.until().unwrap(), [row(3, 50), beside]);
     });
 }
 

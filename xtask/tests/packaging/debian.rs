@@ -10,7 +10,16 @@ use std::process::Command;
 
 const NEEDED: [&str; 8] =
     ["debootstrap", "chroot", "unshare", "nsenter", "ip", "dpkg-deb", "strip", "objdump"];
-const SYSTEMCTL: &str = "#!/bin/sh\necho \"$@\" >> /systemctl.log\n";
+/// A reload of `linkr up` ends when the test has done what the unit says; should that have failed, too.
+const SYSTEMCTL: &str = "#!/bin/sh
+echo \"$@\" >> /systemctl.log
+[ \"$*\" = 'try-reload-or-restart linkr-up.service' ] || exit 0
+for moment in $(seq 600); do
+    if [ -e /reloaded ]; then exit 0; fi
+    sleep 0.1
+done
+exit 1
+";
 const ENTER: &str = "mount -t proc proc \"$1/proc\" && root=$1 && shift && exec chroot \"$root\" \"$@\"";
 
 /// A Debian in a folder, with a network of its own.
@@ -69,8 +78,8 @@ impl Debian {
         ok(&mut self.command(words))
     }
 
-    /// The installed `linkr-up.service`, as systemd would start it.
-    fn start(&self) -> Process {
+    /// What the installed `linkr-up.service` says to start or to reload it, as systemd would do it.
+    fn run(&self, key: &str) -> Process {
         let unit = self.text("/usr/lib/systemd/system/linkr-up.service");
         let all = |key: &str| {
             unit.lines()
@@ -94,10 +103,15 @@ impl Debian {
             "env",
         ];
         words.extend(set.iter().map(String::as_str));
-        let start = all("ExecStart").remove(0);
-        words.extend(start.split(' '));
+        let run = all(key).remove(0);
+        words.extend(run.split(' '));
         Process::hear(&self.command(&words), &self.folder.path().join("log"), &["edge", "api", "admin"])
             .unwrap()
+    }
+
+    fn create(&self, code: &str) {
+        let key = "/var/lib/linkr/up/admin.key";
+        self.ok(&["linkr", "link", "create", "https://example.com", "--code", code, "--key-file", key]);
     }
 
     fn leads(&self) {
@@ -153,38 +167,42 @@ fn a_clean_debian_installs_starts_upgrades_and_removes_it() {
     assert_eq!(debian.ok(&["dpkg", "--audit"]), "");
     is_installed(&debian);
 
-    let running = debian.start();
-    debian.ok(&[
-        "linkr",
-        "link",
-        "create",
-        "https://example.com",
-        "--code",
-        "hello",
-        "--key-file",
-        "/var/lib/linkr/up/admin.key",
-    ]);
+    let mut running = debian.run("ExecStart");
+    debian.create("hello");
     debian.leads();
     fs::create_dir_all(debian.file("/run/systemd/system")).unwrap();
     fs::write(debian.file("/usr/bin/systemctl"), SYSTEMCTL).unwrap();
     fs::set_permissions(debian.file("/usr/bin/systemctl"), Permissions::from_mode(0o755)).unwrap();
     fs::write(debian.file("/etc/linkr/up.env"), "LINKR_LOG_FORMAT=json\n").unwrap();
-    debian.ok(&["dpkg", "--install", &new]);
-    assert_eq!(
-        debian.ok(&["dpkg-query", "--show", "--showformat", "${Version}", "linkr"]),
-        env!("CARGO_PKG_VERSION")
-    );
+    let heir = goes_on_in_the_new_version(&debian, &mut running, &new);
+    drop(heir);
+    let running = debian.run("ExecStart");
+    debian.leads();
+    drop(running);
+    is_removed(&debian);
+}
+
+/// What runs hands over to a process of the new package, which is left running.
+fn goes_on_in_the_new_version(debian: &Debian, running: &mut Process, new: &str) -> Process {
+    let log = debian.folder.path().join("dpkg");
+    let mut install = Process::hear(&debian.command(&["dpkg", "--install", new]), &log, &[]).unwrap();
+    let reload = "try-reload-or-restart linkr-up.service";
+    until("the reload", || debian.text("/systemctl.log").contains(reload).then_some(()));
+    let heir = debian.run("ExecReload");
+    until("the end of the process before", || running.ended().unwrap().then_some(()));
+    fs::write(debian.file("/reloaded"), "").unwrap();
+    assert!(install.wait(), "{}", install.told());
+    debian.leads();
+    debian.create("again"); // the store has gone along
+    let version = debian.ok(&["dpkg-query", "--show", "--showformat", "${Version}", "linkr"]);
+    assert_eq!(version, env!("CARGO_PKG_VERSION"));
     let told = debian.text("/systemctl.log");
     for half in ["control", "up", "edge"] {
         assert!(told.contains(&format!("try-reload-or-restart linkr-{half}.service")), "{told}");
     }
     assert!(!told.contains("disable"), "{told}");
     assert_eq!(debian.text("/etc/linkr/up.env"), "LINKR_LOG_FORMAT=json\n");
-    drop(running);
-    let running = debian.start();
-    debian.leads();
-    drop(running);
-    is_removed(&debian);
+    heir
 }
 
 fn is_installed(debian: &Debian) {

@@ -4,9 +4,25 @@ use super::{Check, Finding};
 use crate::doctor::facts::Facts;
 use control::RedisSurvey;
 use store::postgres::Survey;
+use store::{OlderTables, TableSurvey};
 
-pub const CHECKS: &[Check] =
-    &[unreachable, refused_tables, commits, unsafe_settings, standbys, role, connections, rights, policy];
+pub const CHECKS: &[Check] = &[
+    unreachable,
+    refused_tables,
+    older_tables,
+    commits,
+    unsafe_settings,
+    standbys,
+    role,
+    connections,
+    rights,
+    policy,
+];
+
+/// Links that all steps of the tables together get through in a second, on the slower of both stores.
+const LINKS_A_SECOND: u64 = 50_000;
+/// How long a hand-over of both halves waits for a store.
+const HANDOVER_WAITS_S: u64 = 10;
 
 fn postgres(facts: &Facts) -> Option<&Survey> {
     facts.postgres.as_ref()?.as_ref().ok()
@@ -18,6 +34,13 @@ fn redis(facts: &Facts) -> Option<&RedisSurvey> {
 
 fn unreachable(facts: &Facts) -> Vec<Finding> {
     let mut found = Vec::new();
+    if let Some(Err(why)) = &facts.sqlite {
+        found.push(Finding::new(
+            "store_unreadable",
+            format!("the file of the links cannot be read: {why}"),
+            "give the user of linkr the right to read it; if it is damaged, put the last backup in its place (docs/backup.md)",
+        ));
+    }
     if let Some(Err(why)) = &facts.postgres {
         found.push(Finding::new(
             "store_unreachable",
@@ -35,12 +58,41 @@ fn unreachable(facts: &Facts) -> Vec<Finding> {
     found
 }
 
+/// The tables of each store that there is.
+fn tables(facts: &Facts) -> impl Iterator<Item = &TableSurvey> {
+    let sqlite = facts.sqlite.as_ref().and_then(|survey| survey.as_ref().ok());
+    sqlite.into_iter().chain(postgres(facts).map(|survey| &survey.tables))
+}
+
 fn refused_tables(facts: &Facts) -> Vec<Finding> {
-    let why = postgres(facts).and_then(|survey| survey.refused_tables.as_ref());
+    let refused = tables(facts).filter_map(|tables| tables.refused.as_ref());
     let way_out = "start that version; back to this one goes only the backup made before the upgrade (docs/upgrading.md)";
-    why.map(|why| Finding::new("tables_newer", format!("control refuses this database: {why}"), way_out))
-        .into_iter()
+    refused
+        .map(|why| Finding::new("tables_newer", format!("control refuses this database: {why}"), way_out))
         .collect()
+}
+
+/// A migration's price was measured with every step that there is at once (docs/upgrading.md), so that this is the most.
+fn older_tables(facts: &Facts) -> Vec<Finding> {
+    let older = tables(facts).filter_map(|tables| tables.older.as_ref());
+    let finding = |OlderTables { there, known, links }: &OlderTables| {
+        let seconds = links.div_ceil(LINKS_A_SECOND);
+        let way_out = if seconds > HANDOVER_WAITS_S {
+            "make a backup, then stop every old process and start this one: a hand-over waits 10 s at most. A start on a \
+             copy says how long it takes here (docs/upgrading.md)"
+        } else {
+            "make a backup, then start this version (docs/upgrading.md)"
+        };
+        Finding::new(
+            "tables_older",
+            format!(
+                "the tables are of an earlier linkr (step {there}, and this one goes to {known}) and hold {links} links: the \
+                 next start changes them, which takes {seconds} s or so at most, and nothing is read or written meanwhile"
+            ),
+            way_out,
+        )
+    };
+    older.map(finding).collect()
 }
 
 fn commits(facts: &Facts) -> Vec<Finding> {
@@ -153,8 +205,14 @@ fn policy(facts: &Facts) -> Vec<Finding> {
     let found = other.map(|policy| {
         Finding::new(
             "redis_policy",
-            format!("maxmemory-policy of Redis is {policy}: when it is full it drops positions of the copy, or refuses writes"),
-            "set maxmemory-policy volatile-lru: links have a lifetime there and go first",
+            format!(
+                "maxmemory-policy of Redis is {policy}: when it is full it {}",
+                match policy.as_str() {
+                    "noeviction" => "refuses writes, and the copy stands still",
+                    _ => "drops what says how far the copy is, and that is begun anew, again and again",
+                }
+            ),
+            "set maxmemory-policy volatile-lru: links have a lifetime there, and are all that it drops then",
         )
     });
     found.into_iter().collect()
@@ -174,7 +232,20 @@ mod tests {
     }
 
     #[test]
+    fn tables_that_a_start_changes_first() {
+        let older = |links| Some(OlderTables { there: 12, known: 16, links });
+        let few = finds("tables_older", |facts| plant(facts, |survey| survey.tables.older = older(499_999)));
+        assert!(few.cause.contains("499999 links") && few.cause.contains("10 s"), "{few:?}");
+        assert!(!few.way_out.contains("stop every old process"), "{few:?}");
+        let many = finds("tables_older", |facts| {
+            facts.sqlite = Some(Ok(TableSurvey { refused: None, older: older(500_001) }));
+        });
+        assert!(many.way_out.contains("stop every old process"), "{many:?}");
+    }
+
+    #[test]
     fn servers_that_cannot_be_asked() {
+        finds("store_unreadable", |facts| facts.sqlite = Some(Err("not a database".into())));
         finds("store_unreachable", |facts| facts.postgres = Some(Err("connection refused".into())));
         finds("redis_unreachable", |facts| facts.redis = Some(Err("connection refused".into())));
     }
@@ -182,7 +253,11 @@ mod tests {
     #[test]
     fn a_database_that_is_not_safe() {
         finds("tables_newer", |facts| {
-            plant(facts, |survey| survey.refused_tables = Some("schema 99".into()));
+            plant(facts, |survey| survey.tables.refused = Some("schema 99".into()));
+        });
+        finds("tables_newer", |facts| {
+            let refused = Some("schema 99".into());
+            facts.sqlite = Some(Ok(TableSurvey { refused, older: None }));
         });
         finds("commits_unsynced", |facts| plant(facts, |survey| survey.synchronous_commit = "local".into()));
         finds("database_unsafe", |facts| plant(facts, |survey| survey.unsafe_settings.push("fsync".into())));
@@ -219,5 +294,9 @@ mod tests {
         finds("redis_policy", |facts| {
             plant_redis(facts, |survey| survey.policy = Some("allkeys-lru".into()));
         });
+        let refuses = finds("redis_policy", |facts| {
+            plant_redis(facts, |survey| survey.policy = Some("noeviction".into()));
+        });
+        assert!(refuses.cause.contains("refuses writes"), "{refuses:?}");
     }
 }

@@ -12,8 +12,6 @@ use std::collections::{BTreeMap, HashMap};
 use store::port::clicks::{ClickAnswer, CountRow, DayVisitors, GroupKey, LossRow, TopAnswer};
 use store::wire;
 
-/// Counts that are read for one answer.
-pub const GROUPS: usize = 100_000;
 /// Rows of losses in one answer.
 const LOSSES: usize = 1_000;
 /// Milliseconds.
@@ -109,7 +107,8 @@ pub fn told(
     }
 }
 
-/// The rows that are shown: of time every span, and of anything else what is most frequent.
+/// The rows in the order in which they are shown: of time every span, and of anything else the most frequent first, as the store
+/// gives it.
 fn rows(inquiry: &Inquiry, mut groups: Vec<CountRow>) -> Vec<CountRow> {
     let by = &inquiry.groups[..];
     if by.is_empty() {
@@ -127,11 +126,7 @@ fn rows(inquiry: &Inquiry, mut groups: Vec<CountRow>) -> Vec<CountRow> {
         return inquiry.times.iter().map(row).collect();
     }
     let time = by.iter().position(|group| *group == ClickGroup::Time);
-    let Some(time) = time else {
-        groups.sort_by(|a, b| (Reverse(a.count), &a.keys).cmp(&(Reverse(b.count), &b.keys)));
-        groups.truncate(inquiry.limit);
-        return groups;
-    };
+    let Some(time) = time else { return groups };
     // The same values in every span: whoever draws lines has whole ones.
     let other = 1 - time;
     let mut sums: HashMap<&GroupKey, u64> = HashMap::new();
@@ -140,13 +135,8 @@ fn rows(inquiry: &Inquiry, mut groups: Vec<CountRow>) -> Vec<CountRow> {
     }
     let mut sums: Vec<(&GroupKey, u64)> = sums.into_iter().collect();
     sums.sort_by(|a, b| (Reverse(a.1), a.0).cmp(&(Reverse(b.1), b.0)));
-    let places: HashMap<GroupKey, usize> = sums
-        .into_iter()
-        .take(inquiry.limit)
-        .enumerate()
-        .map(|(place, (key, _))| (key.clone(), place))
-        .collect();
-    groups.retain(|group| places.contains_key(&group.keys[other]));
+    let places: HashMap<GroupKey, usize> =
+        sums.into_iter().enumerate().map(|(place, (key, _))| (key.clone(), place)).collect();
     groups.sort_by(|a, b| {
         let place = |group: &CountRow| places.get(&group.keys[other]).copied();
         let span = a.keys[time].cmp(&b.keys[time]);
@@ -237,12 +227,7 @@ mod tests {
 
     #[test]
     fn what_the_limit_leaves_out_is_added_up() {
-        let groups = vec![
-            group(&[country("AT")], 1),
-            group(&[country("")], 7),
-            group(&[country("DE")], 9),
-            group(&[country("CH")], 7),
-        ];
+        let groups = vec![group(&[country("DE")], 9), group(&[country("")], 7), group(&[country("CH")], 7)];
         let answer = told_of(&inquiry(&["country"], 3), Counted { groups, total: 24, ..Counted::default() });
         assert_eq!(shown(&answer), ["DE 9", "- 7", "CH 7"]);
         assert_eq!((answer.other, answer.visitors), (1, None));
@@ -259,11 +244,9 @@ mod tests {
     fn with_time_the_same_values_are_in_every_span() {
         let at = |day: i64| GroupKey::Time(START + day * DAY);
         let groups = vec![
-            group(&[country("DE"), at(1)], 1),
             group(&[country("CH"), at(0)], 5),
-            group(&[country("AT"), at(1)], 3),
             group(&[country("DE"), at(0)], 4),
-            group(&[country("AT"), at(0)], 1),
+            group(&[country("DE"), at(1)], 1),
         ];
         let answer =
             told_of(&inquiry(&["country", "day"], 2), Counted { groups, total: 14, ..Counted::default() });

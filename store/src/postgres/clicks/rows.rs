@@ -419,23 +419,52 @@ impl ClickRows for Rows<'_, '_> {
 
     async fn note_until(&self, rows: &[EdgeUntil], now: i64) -> Result<(), TryFault> {
         // In the order of their names: two controls do not wait for each other in a circle.
-        let sql = "INSERT INTO click_edges (edge, until, noted) \
-                   SELECT edge, until, $3 FROM unnest($1::text[], $2::bigint[]) e(edge, until) ORDER BY edge \
-                   ON CONFLICT (edge) DO UPDATE SET until = EXCLUDED.until, noted = EXCLUDED.noted";
+        let sql = "INSERT INTO click_edges (edge, process, until, noted) \
+                   SELECT edge, process, until, $4 FROM unnest($1::text[], $2::bigint[], $3::bigint[]) e(edge, process, until) \
+                   ORDER BY edge, process \
+                   ON CONFLICT (edge, process) DO UPDATE SET until = EXCLUDED.until, noted = EXCLUDED.noted";
         let edges: Vec<&str> = rows.iter().map(|row| row.edge.as_str()).collect();
+        let processes: Vec<i64> = rows.iter().map(|row| row.process.cast_signed()).collect();
         let until: Vec<i64> = rows.iter().map(|row| row.until).collect();
-        let params =
-            [(&edges as _, Type::TEXT_ARRAY), (&until as _, Type::INT8_ARRAY), (&now as _, Type::INT8)];
+        let params = [
+            (&edges as _, Type::TEXT_ARRAY),
+            (&processes as _, Type::INT8_ARRAY),
+            (&until as _, Type::INT8_ARRAY),
+            (&now as _, Type::INT8),
+        ];
+        self.0.rows(sql, &params).await.map(drop)
+    }
+
+    async fn forget_silent(&self, rows: &[EdgeUntil], before: i64) -> Result<(), TryFault> {
+        // A row that another control is writing is not silent, and is not waited for.
+        let sql = "DELETE FROM click_edges WHERE (edge, process) IN (\
+                   SELECT c.edge, c.process FROM click_edges c \
+                   JOIN unnest($1::text[], $2::bigint[]) e(edge, process) ON c.edge = e.edge AND c.process <> e.process \
+                   WHERE c.noted < $3 FOR UPDATE OF c SKIP LOCKED)";
+        let edges: Vec<&str> = rows.iter().map(|row| row.edge.as_str()).collect();
+        let processes: Vec<i64> = rows.iter().map(|row| row.process.cast_signed()).collect();
+        let params = [
+            (&edges as _, Type::TEXT_ARRAY),
+            (&processes as _, Type::INT8_ARRAY),
+            (&before as _, Type::INT8),
+        ];
         self.0.rows(sql, &params).await.map(drop)
     }
 
     async fn until(&self) -> Result<Vec<EdgeUntil>, TryFault> {
-        let rows = self.0.rows("SELECT edge, until FROM click_edges ORDER BY edge", &[]).await?;
-        rows.iter().map(|row| Ok(EdgeUntil { edge: get(row, 0)?, until: get(row, 1)? })).collect()
+        let sql = "SELECT edge, process, until FROM click_edges ORDER BY edge, process";
+        let rows = self.0.rows(sql, &[]).await?;
+        let row = |row: &Row| {
+            let process = get::<i64>(row, 1)?.cast_unsigned();
+            Ok(EdgeUntil { edge: get(row, 0)?, process, until: get(row, 2)? })
+        };
+        rows.iter().map(row).collect()
     }
 
-    async fn forget_edge(&self, edge: &str) -> Result<(), TryFault> {
-        self.0.rows("DELETE FROM click_edges WHERE edge = $1", &[(&edge, Type::TEXT)]).await.map(drop)
+    async fn forget_edge(&self, edge: &str, process: Option<u64>) -> Result<(), TryFault> {
+        let sql = "DELETE FROM click_edges WHERE edge = $1 AND process = coalesce($2, process)";
+        let process = process.map(u64::cast_signed);
+        self.0.rows(sql, &[(&edge, Type::TEXT), (&process, Type::INT8)]).await.map(drop)
     }
 }
 

@@ -7,7 +7,6 @@ use crate::clicks::rows::{
 };
 use crate::model::StoreFault;
 use crate::port::clicks::EdgeUntil;
-use rusqlite::types::Value;
 use rusqlite::{CachedStatement, Connection, OptionalExtension, Row, params, params_from_iter};
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
@@ -349,25 +348,40 @@ impl ClickRows for Rows<'_> {
     }
 
     async fn note_until(&self, rows: &[EdgeUntil], now: i64) -> Result<(), StoreFault> {
-        let sql = "INSERT INTO edges (edge, until, noted) VALUES (?1, ?2, ?3) \
-                   ON CONFLICT (edge) DO UPDATE SET until = excluded.until, noted = excluded.noted";
+        let sql = "INSERT INTO edges (edge, process, until, noted) VALUES (?1, ?2, ?3, ?4) \
+                   ON CONFLICT (edge, process) DO UPDATE SET until = excluded.until, noted = excluded.noted";
         let mut statement = self.statement(sql)?;
-        for row in rows {
-            let given: [Value; 3] = [row.edge.clone().into(), row.until.into(), now.into()];
+        for EdgeUntil { edge, process, until } in rows {
+            let given = params![edge, process.cast_signed(), until, now];
+            statement.execute(given).map_err(|e| fault(&e))?;
+        }
+        Ok(())
+    }
+
+    async fn forget_silent(&self, rows: &[EdgeUntil], before: i64) -> Result<(), StoreFault> {
+        let mut statement =
+            self.statement("DELETE FROM edges WHERE edge = ?1 AND process <> ?2 AND noted < ?3")?;
+        for EdgeUntil { edge, process, until: _ } in rows {
+            let given = params![edge, process.cast_signed(), before];
             statement.execute(given).map_err(|e| fault(&e))?;
         }
         Ok(())
     }
 
     async fn until(&self) -> Result<Vec<EdgeUntil>, StoreFault> {
-        let mut statement = self.statement("SELECT edge, until FROM edges ORDER BY edge")?;
-        let read = |row: &Row<'_>| Ok(EdgeUntil { edge: row.get(0)?, until: row.get(1)? });
+        let mut statement =
+            self.statement("SELECT edge, process, until FROM edges ORDER BY edge, process")?;
+        let read = |row: &Row<'_>| {
+            let process = row.get::<_, i64>(1)?.cast_unsigned();
+            Ok(EdgeUntil { edge: row.get(0)?, process, until: row.get(2)? })
+        };
         let rows = statement.query_map([], read).map_err(|e| fault(&e))?;
         rows.collect::<rusqlite::Result<_>>().map_err(|e| fault(&e))
     }
 
-    async fn forget_edge(&self, edge: &str) -> Result<(), StoreFault> {
-        let mut statement = self.statement("DELETE FROM edges WHERE edge = ?1")?;
-        statement.execute([edge]).map(drop).map_err(|e| fault(&e))
+    async fn forget_edge(&self, edge: &str, process: Option<u64>) -> Result<(), StoreFault> {
+        let mut statement =
+            self.statement("DELETE FROM edges WHERE edge = ?1 AND process = coalesce(?2, process)")?;
+        statement.execute(params![edge, process.map(u64::cast_signed)]).map(drop).map_err(|e| fault(&e))
     }
 }
