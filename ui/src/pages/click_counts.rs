@@ -82,22 +82,26 @@ fn search(visit: &Visit, domains: &[String], wrong: Option<&Refusal>) -> Markup 
         html! {
             div class="field" {
                 label for=(name) { (label) }
-                input id=(name) name=(name) value=(query.get(name)) autocomplete="off" spellcheck="false";
+                input id=(name) name=(name) value=(query.get(name)) autocomplete="off" spellcheck="false"
+                    data-tags=[(name == "tag" && visit.rights.allow("links:read")).then_some("")];
             }
         }
     };
-    let choice = |name: &str, label: &str, all: &[(&str, &str)]| {
+    let choice = |name: &str, label: &str, now: &str, all: &[(&str, &str)]| {
         html! {
             div class="field" {
                 label for=(name) { (label) }
                 select id=(name) name=(name) {
-                    @for (value, word) in all { option value=(value) selected[query.get(name) == *value] { (word) } }
+                    @for (value, word) in all { option value=(value) selected[now == *value] { (word) } }
                 }
             }
         }
     };
     let is_typed = !query.get("from").is_empty() || !query.get("to").is_empty();
-    let last = RANGES.map(|(name, word)| if name == "7d" { ("", word) } else { (name, word) });
+    let typed = is_typed.then_some(("typed", "from and until, as typed below"));
+    let ranges = RANGES.map(|(name, word)| if name == "7d" { ("", word) } else { (name, word) });
+    let last: Vec<(&str, &str)> = typed.into_iter().chain(ranges).collect();
+    let chosen = if is_typed { "typed" } else { query.get("last") };
     let kinds: Vec<(&str, &str)> = KINDS
         .into_iter()
         .map(|(name, word)| (if name == "human" { "" } else { name }, word))
@@ -112,16 +116,16 @@ fn search(visit: &Visit, domains: &[String], wrong: Option<&Refusal>) -> Markup 
             (domain_field(domains, visit))
             (line("code", "Code"))
             (line("tag", "Tag"))
-            (choice("last", "Time", &last))
-            (choice("kind", "Clicks of", &kinds))
+            (choice("last", "Time", chosen, &last))
+            (choice("kind", "Clicks of", query.get("kind"), &kinds))
             @for dimension in DIMENSIONS.iter().filter(|own| !query.get(own.name).is_empty()) {
                 (line(dimension.name, dimension.word))
             }
             details open[is_typed || wrong.is_some_and(|refusal| refusal.field.is_some()) || !query.get("by").is_empty()] {
                 summary { "From and until, zone, length of a bar" }
                 (period::fields(query, wrong))
-                (fields::zone_field(query, wrong, true))
-                (choice("by", "A bar for each", &steps))
+                (fields::zone_field(query, wrong, visit.zone(), true))
+                (choice("by", "A bar for each", query.get("by"), &steps))
             }
             div class="buttons" { button class="main" { "Show" } a href=(href(PAGE, &[("domain", query.get("domain"))])) { "Clear" } }
         }
@@ -160,7 +164,7 @@ impl Overview {
             section aria-labelledby="numbers" {
                 h2 id="numbers" class="hidden" { "The numbers" }
                 p class="big" {
-                    strong data-watch-total=(count) { (show::number(count)) } " " (question.of_whom()) " in " (period.words())
+                    strong data-watch-total=(count) { (show::number(count)) } " " (question.of_whom()) " " (period.words())
                 }
                 p {
                     @match &self.before {
@@ -215,8 +219,8 @@ async fn lacking(visit: &Visit, question: &Question<'_>) -> Markup {
             "unknown" => { p { "Visitors, and " code { "repeat" } " (the same visitor again within 10 s), are known where the " code { "stats" } " of a domain are " code { "full" } "." } }
             _ => {
                 p {
-                    "Visitors are not counted, and the same visitor again within 10 s (" code { "repeat" } ") counts as people: the "
-                    code { "stats" } " of this domain are " code { "counts" } ", and " code { "full" } " would tell both."
+                    "These are clicks and not visitors: who follows a link twice counts twice. To count visitors, too, set what is kept of clicks to "
+                    code { "full" } " in the settings of this domain: its " code { "stats" } " are " code { "counts" } " now."
                 }
             }
         }
@@ -259,11 +263,17 @@ async fn split(visit: &Visit, question: &Question<'_>, by_link: bool, known: &Va
     let kind = |kind: &str| {
         let asked = KINDS.iter().any(|(name, _)| *name == kind);
         Share {
-            text: kind_word(kind).to_owned(),
+            text: format!(
+                "{}{}",
+                kind_word(kind),
+                if question.counts_only(kind) { " (counted above)" } else { "" }
+            ),
             way: asked.then(|| question.way("kind", if kind == "human" { "" } else { kind })),
         }
     };
-    all.push(table(visit, ("Kinds", "Kind"), counts(BY_KIND), kind).await);
+    all.push(
+        table(visit, ("Kinds, also those that are not counted above", "Kind"), counts(BY_KIND), kind).await,
+    );
     for dimension in &DIMENSIONS {
         let share = |value: &str| Share {
             text: if value == "-" { "not known".to_owned() } else { value.to_owned() },

@@ -65,7 +65,7 @@ impl Visitor<'_> {
 /// A site whose key `lk_good` has these scopes, as long as `good` says so.
 fn site(scopes: &'static [&'static str], good: Arc<AtomicBool>) -> Site {
     let rights: KeyRights = Arc::new(move |key| {
-        let rights = Rights { key_id: "0123".into(), scopes: scopes.to_vec(), domains: Vec::new() };
+        let rights = Rights { key_id: "0123".into(), scopes: scopes.to_vec(), ..Rights::default() };
         (key == "lk_good" && good.load(Relaxed)).then_some(rights)
     });
     Site::new(api(), Some(rights), None)
@@ -295,7 +295,7 @@ async fn a_watch_of_clicks_tells_nothing_once_its_session_has_ended() {
         async move { Ok::<_, Infallible>(Response::new(stream.unwrap_or_default())) }
     }));
     let rights: KeyRights = Arc::new(|_| {
-        Some(Rights { key_id: "0123".into(), scopes: vec!["clicks:read"], domains: Vec::new() })
+        Some(Rights { key_id: "0123".into(), scopes: vec!["clicks:read"], ..Rights::default() })
     });
     let site = Site::new(api, Some(rights), None);
     let visitor = signed_in(&site).await;

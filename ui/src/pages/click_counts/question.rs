@@ -98,6 +98,12 @@ impl<'a> Question<'a> {
         }
     }
 
+    /// Whether the counts are of this kind alone.
+    pub fn counts_only(&self, kind: &str) -> bool {
+        let own = self.query().get("kind");
+        kind == if own.is_empty() { "human" } else { own }
+    }
+
     /// Whether only people are counted, and all of them: then visitors may be known.
     pub fn is_of_people(&self) -> bool {
         matches!(self.query().get("kind"), "" | "human") && self.narrowed().next().is_none()
