@@ -56,6 +56,8 @@ struct KeyTable {
 pub struct KeyEntry {
     /// As [`crate::Caller::principal`].
     pub principal: Arc<str>,
+    /// Who uses it; empty where no store says.
+    pub client: Arc<str>,
     /// As [`crate::Caller::bound`].
     pub bound: Bound,
     /// As [`crate::Caller::edge`].
@@ -77,6 +79,7 @@ impl KeyEntry {
         let used = row.last_use.unwrap_or(0);
         Self {
             principal: Arc::from(row.id.as_str()),
+            client: Arc::from(row.client.as_str()),
             bound: Bound::new(&row.domains, row.scopes, row.expire_time),
             edge: row.edge.as_deref().map(Arc::from),
             scopes: row.scopes,
@@ -94,6 +97,7 @@ impl KeyEntry {
     fn feed(principal: &str, edge: Option<Arc<str>>) -> Self {
         Self {
             principal: Arc::from(principal),
+            client: Arc::from(""),
             bound: Bound::default(),
             edge,
             scopes: Scopes::of(&[Scope::Feed]),

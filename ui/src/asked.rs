@@ -81,6 +81,12 @@ impl Asked {
         self.method == Method::GET
     }
 
+    /// The address of these pages, as it was asked for.
+    pub fn site(&self) -> String {
+        let scheme = if self.arrival.secure { "https" } else { "http" };
+        format!("{scheme}://{}/ui", self.host)
+    }
+
     /// The address that was asked for, without its host.
     pub fn address(&self) -> String {
         let all: Vec<(&str, &str)> = self.query.iter().collect();

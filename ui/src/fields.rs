@@ -121,7 +121,7 @@ impl Field {
                 json!(number.map_err(|_| self.wrong("is no whole number"))?)
             }
             Kind::Time => json!(moment(trimmed, zone).ok_or_else(|| {
-                self.wrong("is no time: give it as 2030-01-31T14:00, in the zone below")
+                self.wrong("is no time: give it as 2030-01-31T14:00, in the zone of this form")
             })?),
             Kind::Flag => json!(!trimmed.is_empty()),
             Kind::List => {
@@ -263,17 +263,32 @@ pub fn zone(form: &Pairs) -> Result<TimeZone, Refusal> {
     }
 }
 
-/// The field for the zone of the times of a form. The script begins it with the visitor's own.
-pub fn zone_field(form: &Pairs, wrong: Option<&Refusal>, fill: bool) -> Markup {
+/// The field for the zone of the times of a form, which begins with `own`, or by the script with that of the browser.
+pub fn zone_field(form: &Pairs, wrong: Option<&Refusal>, own: &str, fill: bool) -> Markup {
+    zone_fields(form, wrong, own, fill, &html! {})
+}
+
+/// The same with what it began with: whether the visitor chose another one is seen when the form is sent.
+pub fn kept_zone_field(form: &Pairs, wrong: Option<&Refusal>, own: &str, fill: bool) -> Markup {
+    let began = if form.has("_zone") { form.get("_zone") } else { own };
+    zone_fields(form, wrong, own, fill, &html! { input type="hidden" name="_zone" value=(began); })
+}
+
+fn zone_fields(form: &Pairs, wrong: Option<&Refusal>, own: &str, fill: bool, more: &Markup) -> Markup {
     let field = Field {
         name: "zone",
         label: "Zone of these times",
         hint: "Such as Europe/Berlin or America/New_York.",
         kind: Kind::Line,
     };
-    let own = if form.has("zone") { form.get("zone") } else { "UTC" };
+    let own = if form.has("zone") { form.get("zone") } else { own };
     let typed = Typed::from([("zone", own.to_owned())]);
-    html! { div data-own-zone=[(fill && !form.has("zone")).then_some("")] { (field.show(&typed, wrong)) } }
+    html! { div data-own-zone=[(fill && !form.has("zone")).then_some("")] { (field.show(&typed, wrong)) (more) } }
+}
+
+/// A moment as the clocks of a zone show it, with its name.
+pub fn in_zone(text: &str, zone: &TimeZone) -> String {
+    format!("{} {}", local(text, zone).replace('T', " "), zone.iana_name().unwrap_or("UTC"))
 }
 
 fn local(text: &str, zone: &TimeZone) -> String {
@@ -316,6 +331,8 @@ mod tests {
         assert_eq!(time.text(&value, &berlin), "2026-12-04T12:00:00");
         assert_eq!(time.value("2026-12-04T12:00+02:00", &berlin).unwrap(), "2026-12-04T10:00:00Z");
         assert_eq!(time.text(&json!("2026-12-04T11:00:00.250Z"), &TimeZone::UTC), "2026-12-04T11:00:00.250");
+        assert_eq!(in_zone("2026-12-04T11:00:00Z", &berlin), "2026-12-04 12:00:00 Europe/Berlin");
+        assert_eq!(in_zone("2026-12-04T11:00:00Z", &TimeZone::UTC), "2026-12-04 11:00:00 UTC");
         assert!(time.value("Friday", &berlin).unwrap_err().detail.starts_with("f is no time"));
         assert!(zone(&Pairs::parse(b"zone=Europe/Atlantis")).is_err());
     }

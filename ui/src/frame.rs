@@ -1,7 +1,7 @@
 //! What stands around every page: head, menu, notice, foot. What a page shows is not known here.
 
 use crate::assets;
-use crate::sessions::Notice;
+use crate::sessions::{self, Notice};
 use maud::{DOCTYPE, Markup, html};
 
 /// A picture for the tab, which the browser would ask the API for otherwise.
@@ -17,6 +17,8 @@ pub struct Frame<'a> {
     pub visitor: Option<&'a str>,
     /// The token of his forms.
     pub token: String,
+    /// The zone in which he types times, where he chose one.
+    pub zone: Option<&'a str>,
     /// What was done just now.
     pub notice: Option<Notice>,
 }
@@ -46,7 +48,7 @@ pub fn document(frame: &Frame<'_>, title: &str, body: &Markup) -> Markup {
                 link rel="stylesheet" href=(assets::style());
                 script src=(assets::script()) defer {}
             }
-            body {
+            body data-zone=[frame.zone] {
                 a class="skip" href="#content" { "Skip to the content" }
                 header class="top" {
                     a class="brand" href="/ui" { "linkr" }
@@ -74,7 +76,7 @@ pub fn document(frame: &Frame<'_>, title: &str, body: &Markup) -> Markup {
                 main id="content" tabindex="-1" {
                     h1 { (title) }
                     @if let Some(notice) = &frame.notice {
-                        p role="status" class=(if notice.bad { "notice bad" } else { "notice" }) { (notice.text) }
+                        (told(notice, &frame.token))
                     }
                     (body)
                 }
@@ -82,8 +84,25 @@ pub fn document(frame: &Frame<'_>, title: &str, body: &Markup) -> Markup {
                     p {
                         span data-zone-note="" { "Times are in UTC." }
                         " linkr " (env!("CARGO_PKG_VERSION")) " · "
-                        a href="/docs" { "The same over REST and gRPC" }
+                        a href="/docs" { "For programs: REST and gRPC" }
                     }
+                }
+            }
+        }
+    }
+}
+
+/// What was done, and the button that takes it back.
+fn told(notice: &Notice, token: &str) -> Markup {
+    html! {
+        div role="status" class=(if notice.bad { "notice bad" } else { "notice" }) {
+            (notice.text)
+            @if let Some(undo) = &notice.undo {
+                form method="post" action=(undo.action) {
+                    input type="hidden" name="_token" value=(token);
+                    input type="hidden" name="_once" value=(sessions::once());
+                    @for (name, value) in &undo.fields { input type="hidden" name=(name) value=(value); }
+                    button { (undo.word) }
                 }
             }
         }

@@ -46,7 +46,7 @@ pub enum ExportForm {
 pub struct LinkFile {
     /// Its name; empty where it was typed.
     pub name: String,
-    /// The name of its form; empty: as its name says.
+    /// The name of its form; empty: as its name says, or what it looks like where it has none.
     pub form: String,
     /// What is in it.
     pub text: String,
@@ -56,6 +56,8 @@ pub struct LinkFile {
     pub columns: String,
     /// The host of targets that have none; may be empty.
     pub base: String,
+    /// Whether its first line is a row already, and each row is a code and a target.
+    pub headless: bool,
 }
 
 /// What a file says.

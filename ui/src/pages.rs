@@ -1,6 +1,7 @@
 //! The table of pages: where each is, what it needs of a key, and what shows it. How a request comes here is not known here.
 
 mod blocks;
+mod bulk;
 mod click_counts;
 mod detail;
 mod domain_choice;
@@ -10,9 +11,11 @@ mod explain;
 mod export;
 mod fleet;
 mod import;
+mod key_names;
 mod keys;
 mod link_form;
 mod links;
+mod reasons;
 mod session;
 mod tags;
 
@@ -60,7 +63,7 @@ static PAGES: &[PageEntry] = &[
         handler: |v| Box::pin(session::show(v)),
     },
     get("/ui/links", "links:read", |v| Box::pin(links::list(v))),
-    post("/ui/links/bulk", "links:write", |v| Box::pin(links::bulk(v))),
+    post("/ui/links/bulk", "links:write", |v| Box::pin(bulk::run(v))),
     get("/ui/links/new", "links:write", |v| Box::pin(edit::blank(v))),
     post("/ui/links/new", "links:write", |v| Box::pin(edit::create(v))),
     get("/ui/links/export", "links:read", |v| Box::pin(export::links(v))),
@@ -92,6 +95,7 @@ static PAGES: &[PageEntry] = &[
     post("/ui/blocks/end", "domains:admin", |v| Box::pin(blocks::unblock(v))),
     get("/ui/fleet", "links:read", |v| Box::pin(fleet::show(v))),
     get("/ui/keys", "keys:admin", |v| Box::pin(keys::list(v))),
+    get("/ui/keys/revoke", "keys:admin", |v| Box::pin(keys::revoke(v))),
     get("/ui/keys/new", "keys:admin", |v| Box::pin(keys::blank(v))),
     post("/ui/keys/new", "keys:admin", |v| Box::pin(keys::create(v))),
     post("/ui/keys/end", "keys:admin", |v| Box::pin(keys::end(v))),
@@ -103,6 +107,7 @@ pub const MENU: &[(&str, &str)] = &[
     ("/ui/links", "Links"),
     ("/ui/links/new", "New link"),
     ("/ui/clicks", "Clicks"),
+    ("/ui/clicks/unknown", "Dead codes"),
     ("/ui/tags", "Tags"),
     ("/ui/domains", "Domains"),
     ("/ui/blocks", "Blocks"),

@@ -7,6 +7,8 @@ use std::sync::Arc;
 pub struct Rights {
     /// The id of the key, which is no secret; empty where no key is asked for.
     pub key_id: String,
+    /// Who uses the key; empty where none is asked for.
+    pub client: String,
     /// The scopes, such as `links:read`.
     pub scopes: Vec<&'static str>,
     /// The domains that it is for; none: all of them.

@@ -27,6 +27,8 @@ pub struct Session {
     pub key: Option<Arc<str>>,
     /// What each of its forms carries.
     token: Hash,
+    /// The zone in which its visitor typed times; `None`: that of the browser, or UTC.
+    pub zone: Option<Arc<str>>,
 }
 
 /// The hash of a cookie: how long a look-up takes says nothing of a guess.
@@ -40,6 +42,19 @@ pub struct Notice {
     pub text: String,
     /// Whether something went wrong.
     pub bad: bool,
+    /// What takes it back, if anything does.
+    pub undo: Option<Undo>,
+}
+
+/// A form that takes back what was done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Undo {
+    /// What its button says.
+    pub word: String,
+    /// Where it is sent to.
+    pub action: &'static str,
+    /// What it carries beside the token.
+    pub fields: Vec<(&'static str, String)>,
 }
 
 struct SessionEntry {
@@ -98,7 +113,7 @@ impl Sessions {
     /// Begins one: the session, and what the cookie holds.
     pub fn begin(&self, key: Option<Arc<str>>, now: Instant) -> (Session, String) {
         let cookie = Hex(&random()).to_string();
-        let session = Session { id: SessionId(hash(cookie.as_bytes())), key, token: random() };
+        let session = Session { id: SessionId(hash(cookie.as_bytes())), key, token: random(), zone: None };
         let mut table = self.table();
         table.sessions.retain(|_, entry| entry.lives(now));
         if table.sessions.len() >= MOST {
@@ -142,6 +157,13 @@ impl Sessions {
     pub fn count(&self, key: Option<&str>, now: Instant) -> usize {
         let own = |entry: &&SessionEntry| entry.lives(now) && entry.session.key.as_deref() == key;
         self.table().sessions.values().filter(own).count()
+    }
+
+    /// Keeps the zone in which somebody typed times.
+    pub fn keep_zone(&self, id: SessionId, zone: &str) {
+        if let Some(entry) = self.table().sessions.get_mut(&id) {
+            entry.session.zone = Some(Arc::from(zone));
+        }
     }
 
     /// Leaves a notice for the next page of a session.
@@ -284,7 +306,7 @@ mod tests {
     fn a_notice_is_told_once() {
         let sessions = Sessions::default();
         let (session, _) = sessions.begin(None, Instant::now());
-        let notice = Notice { text: "Saved.".into(), bad: false };
+        let notice = Notice { text: "Saved.".into(), bad: false, undo: None };
         sessions.leave(session.id, notice.clone());
         assert_eq!(sessions.take_notice(session.id), Some(notice));
         assert_eq!(sessions.take_notice(session.id), None);

@@ -25,6 +25,11 @@ pub fn time(text: &str) -> Markup {
     html! { @if text.is_empty() { "–" } @else { time datetime=(text) { (in_utc(text)) } } }
 }
 
+/// The same with the zone beside it, where it matters whose clock is meant.
+pub fn moment(text: &str) -> Markup {
+    html! { @if text.is_empty() { "–" } @else { time datetime=(text) data-zoned="" { (in_utc(text)) } } }
+}
+
 /// The same as plain text.
 pub fn in_utc(text: &str) -> String {
     match text.parse::<Timestamp>() {
@@ -89,6 +94,9 @@ pub fn copy(text: &str, what: &str) -> Markup {
     html! { button type="button" class="quiet copy" hidden data-copy=(text) aria-label={ "Copy " (what) } { "Copy" } }
 }
 
+/// Edges that are named in the receipt of a write: of more it only says how many.
+const NAMED: usize = 6;
+
 /// Who has a write already, in a sentence; empty where that was not asked.
 pub fn propagation(answer: &Value) -> String {
     let propagation = &answer["propagation"];
@@ -101,7 +109,11 @@ pub fn propagation(answer: &Value) -> String {
         (0, 0) => return " No edge follows this control now.".to_owned(),
         (0, _) => String::new(),
         (1, 0) => format!(" The only edge has it, after {slowest} ms."),
-        (all, 0) => format!(" All {all} edges have it, the last after {slowest} ms."),
+        (all, 0) => {
+            let names: Vec<&str> = has.iter().map(|edge| text(edge, "edge")).collect();
+            let named = if all <= NAMED { format!(" ({})", names.join(", ")) } else { String::new() };
+            format!(" All {all} edges{named} have it, the last after {slowest} ms.")
+        }
         (some, _) => format!(" {some} of {} edges have it.", some + blind.len()),
     };
     for edge in blind {
@@ -109,6 +121,11 @@ pub fn propagation(answer: &Value) -> String {
         said.push_str(&format!(" Edge {} may not have it: it was last heard at {seen}.", text(edge, "edge")));
     }
     said
+}
+
+/// So many links.
+pub fn links(count: u64) -> String {
+    format!("{} {}", number(count), if count == 1 { "link" } else { "links" })
 }
 
 /// A number with its thousands apart.

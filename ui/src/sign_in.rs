@@ -94,8 +94,8 @@ pub fn page(asks: &SignIn, gzip: bool) -> Response {
                     input id="key" name="key" type="password" autocomplete="current-password" spellcheck="false" required
                         aria-describedby="key-hint" autofocus;
                     p class="hint" id="key-hint" {
-                        "It begins with lk_. The first one of " code { "linkr up" } " is in " code { "linkr-data/admin.key" }
-                        "; " code { "linkr keys create" } " makes more."
+                        "It begins with lk_. Whoever runs this linkr makes keys, on the page Keys or with " code { "linkr keys create" }
+                        "; the first one of " code { "linkr up" } " is in " code { "linkr-data/admin.key" } "."
                     }
                 }
             } @else {
@@ -105,7 +105,7 @@ pub fn page(asks: &SignIn, gzip: bool) -> Response {
             button class="main" { "Sign in" }
         }
     };
-    let frame = Frame { menu: &[], visitor: None, token: String::new(), notice: None };
+    let frame = Frame { menu: &[], visitor: None, token: String::new(), zone: None, notice: None };
     answer::document(asks.status, frame::document(&frame, "Sign in", &body), gzip)
 }
 

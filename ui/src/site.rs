@@ -200,6 +200,7 @@ impl Site {
             session: visitor.session.clone(),
             files: self.0.files.clone(),
             of: asked.of.clone(),
+            address: asked.site(),
             rights: visitor.rights.clone(),
             query: asked.query.clone(),
             form: asked.form.clone(),
@@ -212,15 +213,14 @@ impl Site {
             Answer::Raw(response) => response,
             Answer::SeeOther(address) => answer::see_other(&address),
             Answer::Page(Page { status, title, body }) => {
-                let who = match visitor.rights.key_id.as_str() {
-                    "" => "no key",
-                    id => id,
-                };
+                let names = [visitor.rights.client.as_str(), visitor.rights.key_id.as_str(), "no key"];
+                let who = names.into_iter().find(|name| !name.is_empty());
                 let menu = menu(&visitor.rights, &asked.path);
                 let frame = Frame {
                     menu: &menu,
-                    visitor: Some(who),
+                    visitor: who,
                     token: visitor.session.token(),
+                    zone: visitor.session.zone.as_deref(),
                     notice: self.0.sessions.take_notice(visitor.session.id),
                 };
                 answer::document(status, frame::document(&frame, &title, &body), gzip)
@@ -309,7 +309,7 @@ fn menu(rights: &Rights, here: &str) -> Vec<MenuItem> {
 
 /// A page for somebody who is not let in.
 fn bare(status: StatusCode, title: &str, words: &str, gzip: bool) -> Response {
-    let frame = Frame { menu: &[], visitor: None, token: String::new(), notice: None };
+    let frame = Frame { menu: &[], visitor: None, token: String::new(), zone: None, notice: None };
     let body = html! { p class="notice bad" { (words) } };
     answer::document(status, frame::document(&frame, title, &body), gzip)
 }

@@ -5,7 +5,8 @@ use crate::api::{self, Api, Call, Refusal};
 use crate::form::Pairs;
 use crate::link_files::LinkFiles;
 use crate::rights::Rights;
-use crate::sessions::{self, Notice, Session, Sessions};
+use crate::sessions::{self, Notice, Session, Sessions, Undo};
+use crate::show;
 use axum::response::Response;
 use http::{Extensions, StatusCode};
 use maud::{Markup, html};
@@ -20,6 +21,8 @@ pub struct Visit {
     pub(crate) files: Option<LinkFiles>,
     /// Of the request: its connection and its id, for the calls that are made for it.
     pub(crate) of: Extensions,
+    /// The address of these pages, as the visitor asked for it.
+    pub address: String,
     /// What the key allows.
     pub rights: Rights,
     /// The parameters behind it.
@@ -81,15 +84,37 @@ impl Visit {
         self.form.get("_once")
     }
 
+    /// The zone in which times are typed: of the address, as the visitor typed some before, or UTC.
+    pub fn zone(&self) -> &str {
+        match self.query.get("zone") {
+            "" => self.session.zone.as_deref().unwrap_or("UTC"),
+            zone => zone,
+        }
+    }
+
+    /// Keeps the zone of the form: the next one begins with it, and times are shown in it.
+    pub fn keep_zone(&self) {
+        let zone = self.form.get("zone");
+        if !zone.is_empty() && zone != self.form.get("_zone") {
+            self.sessions.keep_zone(self.session.id, zone);
+        }
+    }
+
     /// Leads to a page that tells what was done.
     pub fn done(&self, to: String, text: impl Into<String>) -> Answer {
-        self.sessions.leave(self.session.id, Notice { text: text.into(), bad: false });
+        self.done_but(to, text, None)
+    }
+
+    /// The same with a way to take it back.
+    pub fn done_but(&self, to: String, text: impl Into<String>, undo: Option<Undo>) -> Answer {
+        self.sessions.leave(self.session.id, Notice { text: text.into(), bad: false, undo });
         Answer::SeeOther(to)
     }
 
     /// Leads to a page that tells why something was not done.
     pub fn not_done(&self, to: String, refusal: &Refusal) -> Answer {
-        self.sessions.leave(self.session.id, Notice { text: refusal.detail.clone(), bad: true });
+        self.sessions
+            .leave(self.session.id, Notice { text: show::sentence(&refusal.detail), bad: true, undo: None });
         Answer::SeeOther(to)
     }
 }

@@ -32,6 +32,7 @@ use std::fs::File;
 use std::io::{Error, ErrorKind, IsTerminal, Read};
 use std::path::Path;
 use std::time::{Duration, Instant};
+pub use tables::{MissingColumn, separator};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Streaming;

@@ -2,7 +2,7 @@
 
 use super::export::{csv_head, csv_line, csv_row, fields, json_row};
 use super::fields::{FIELDS, guarded, object};
-use super::import::{REJECT_COLUMNS, Row, Rows, json_link};
+use super::import::{MissingColumn, REJECT_COLUMNS, Row, Rows, json_link, separator};
 use crate::args::{Format, ReadArgs, base, column};
 use crate::fault::CommandFault;
 use clap::ValueEnum;
@@ -34,7 +34,8 @@ impl LinkFileForms for CommandForms {
         let said = |fault: CommandFault| fault.message().to_owned();
         let format = match &*file.form {
             "" => Format::of(Path::new(&file.name))
-                .ok_or("Say in which form the rows are: no name of a file says it"),
+                .or_else(|| looks_like(file))
+                .ok_or("Choose the form of the rows: neither the name of a file nor their look says it"),
             name => Format::from_str(name, true).map_err(|_| "There is no such form"),
         }?;
         let columns = file.columns.split(',').map(str::trim).filter(|column| !column.is_empty());
@@ -46,7 +47,18 @@ impl LinkFileForms for CommandForms {
             base: base.transpose().map_err(|why| format!("the host of targets: {why}"))?,
         };
         let name = if file.name.is_empty() { "what was given" } else { &file.name };
-        let source = Box::new(Cursor::new(file.text.clone().into_bytes()));
+        let first = file.text.lines().find(|line| !line.trim().is_empty()).unwrap_or_default();
+        let (text, above) = match file.headless {
+            true => (format!("code{}target\n{}", char::from(separator(first.as_bytes())), file.text), 1),
+            false => (file.text.clone(), 0),
+        };
+        let missing = MissingColumn::of_line(first.as_bytes(), &reading.columns);
+        if let Some(missing) =
+            missing.filter(|_| format == Format::Csv && !file.headless && !first.starts_with("sep="))
+        {
+            return Err(no_header(&missing));
+        }
+        let source = Box::new(Cursor::new(text.into_bytes()));
         let mut rows = Rows::open(source, name, &file.domain, &reading, Ok(format)).map_err(said)?;
         let mut read = LinkRows {
             decided: rows.decided().unwrap_or_default().to_owned(),
@@ -58,7 +70,7 @@ impl LinkFileForms for CommandForms {
         while let Some(Row { line, cells, link }) = rows.next().map_err(said)? {
             let fault = |(reason, message): (&str, String)| RowFault { reason: reason.to_owned(), message };
             read.rows.push(LinkRow {
-                line,
+                line: line.saturating_sub(above),
                 cells,
                 link: link.as_ref().map(created).map_err(|why| fault(why.clone())),
             });
@@ -91,6 +103,32 @@ impl LinkFileForms for CommandForms {
             ExportForm::Csv => csv_row(&link, &fields),
             ExportForm::JsonLines => json_row(&link, &fields),
         })
+    }
+}
+
+/// The form of rows that nobody named, by their first line.
+fn looks_like(file: &LinkFile) -> Option<Format> {
+    let first = file.text.trim_start().lines().next().unwrap_or_default().trim();
+    let is_table = first.contains([',', ';', '\t']) && !first.ends_with([';', '{']);
+    if !file.name.is_empty() {
+        None
+    } else if first.starts_with('{') && first.ends_with('}') {
+        Some(Format::Jsonl)
+    } else {
+        (file.headless || is_table).then_some(Format::Csv)
+    }
+}
+
+/// What a page says of a first line that is no header.
+fn no_header(missing: &MissingColumn) -> String {
+    match missing.other {
+        _ if missing.is_map => "These are rows of a map: choose its form".to_owned(),
+        Some(other) => format!("This looks like the form {}: choose it", other.name()),
+        None => format!(
+            "The first line names no column {}. Put a line such as code,target in front that names the columns; or say below \
+             which column it is; or say that the rows have no header",
+            missing.field
+        ),
     }
 }
 
@@ -150,13 +188,38 @@ mod tests {
             CommandForms.read(&file).map(|rows| rows.header.join(" "))
         };
         assert_eq!(of("links.csv", ""), Ok("code target".to_owned()));
-        assert!(of("links", "").unwrap_err().contains("in which form"));
+        assert!(of("links", "").unwrap_err().contains("Choose the form"));
+        assert_eq!(of("", ""), Ok("code target".to_owned()), "what is pasted is told by its look");
         assert!(of("links.csv", "none").unwrap_err().contains("no such form"));
         let forms = CommandForms.forms();
         assert!(
             forms.iter().any(|(name, word)| name == "shlink-csv" && word.contains("Shlink")),
             "{forms:?}"
         );
+    }
+
+    /// Somebody pasted rows of two columns, and was told of a flag of the command line.
+    #[test]
+    fn pasted_rows_need_no_header_and_what_is_missing_is_said_in_words_of_a_page() {
+        let of = |text: &str, headless: bool| {
+            CommandForms.read(&LinkFile {
+                text: text.into(),
+                domain: "-".into(),
+                headless,
+                ..LinkFile::default()
+            })
+        };
+        for rows in ["a,https://a.example/\nb,nowhere,x\n", "a;https://a.example/\nb;nowhere;x\n"] {
+            let read = of(rows, true).unwrap();
+            assert_eq!(read.rows[0].link.as_ref().unwrap()["target"], "https://a.example/", "{rows}");
+            assert_eq!((read.rows.len(), read.rows[1].line), (2, 2), "{rows}");
+            let why = of(rows, false).unwrap_err();
+            assert!(why.contains("names no column code") && !why.contains("--"), "{why}");
+        }
+        let why = of("longUrl,shortUrl,title\n", false).unwrap_err();
+        assert!(!why.contains("--"), "{why}");
+        assert!(of("/a https://a.example/;\n", false).unwrap_err().contains("Choose the form"));
+        assert_eq!(of("{\"code\":\"a\",\"target\":\"https://a.example/\"}\n", false).unwrap().rows.len(), 1);
     }
 
     #[test]

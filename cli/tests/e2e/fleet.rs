@@ -71,6 +71,14 @@ fn two_edges_say_how_they_are_and_one_that_was_killed_is_shown_as_away() {
     let asked = person.get("/ui/link/explain?domain=-&code=a&edge=one").body;
     assert!(unescaped(&asked).contains("Location: https://a.example/"), "{asked}");
 
+    // Each of them at once, and why.
+    control.ok(&dirs[0], &["link", "update", "a", "--disabled", "true", "--ack", "propagated"]);
+    let asked = person.get("/ui/link/explain?domain=-&code=a&edge=*").body;
+    assert_eq!(asked.matches("because the link is disabled").count(), 2, "{asked}");
+    for edge in ["Edge one answers", "Edge two answers"] {
+        assert!(asked.contains(edge), "{edge}: {asked}");
+    }
+
     two.kill();
     until("it to be away", || {
         let edges = listed(&control);

@@ -32,7 +32,7 @@ fn signed_in(linkr: &Linkr, key: &str) -> Person {
     person
 }
 
-const PAGES: [&str; 20] = [
+const PAGES: [&str; 21] = [
     "/ui/links",
     "/ui/links?deleted=1&order=update_time+desc&tag=x&begins=a&target=b",
     "/ui/links/new",
@@ -41,6 +41,7 @@ const PAGES: [&str; 20] = [
     "/ui/clicks?last=90d&by=hour&kind=all&country=DE&zone=Europe/Berlin",
     "/ui/clicks?domain=*&from=2026-01-01T00:00&to=2026-01-02T00:00",
     "/ui/clicks?tag=none",
+    "/ui/clicks?last=today",
     "/ui/clicks/unknown?last=30d",
     "/ui/tags",
     "/ui/domains",
@@ -110,10 +111,17 @@ fn a_link_is_made_changed_found_put_back_and_deleted_by_forms() {
     let page = person.get(made.location()).body;
     assert!(page.contains("Created /friday. The only edge has it, after"), "{page}");
     assert!(page.contains("datetime=\"2099-12-04T11:00:00Z\""), "noon in Berlin: {page}");
+    assert!(page.contains("It ends at 2099-12-04 12:00:00 Europe/Berlin."), "as it was typed: {page}");
+    assert!(page.contains("<body data-zone=\"Europe/Berlin\">"), "the script shows times in it: {page}");
+    assert!(page.contains("download=\"qr-friday.svg\""), "{page}");
     assert!(!person.get(made.location()).body.contains("Created /friday."), "it is told once");
     assert_eq!(linkr.get("/friday").location(), "https://a.example/one");
 
     let edit = person.get("/ui/link/edit?domain=-&code=friday").body;
+    assert!(
+        edit.contains("value=\"2099-12-04T12:00:00\"") && edit.contains("value=\"Europe/Berlin\""),
+        "the zone that was typed is kept: {edit}"
+    );
     let saved = person.submit(&edit, "/ui/link/edit", &[]);
     assert!(person.get(saved.location()).body.contains("Nothing was changed."));
     let saved =
@@ -131,6 +139,7 @@ fn a_link_is_made_changed_found_put_back_and_deleted_by_forms() {
         history.contains("<del>https://a.example/one</del> → <ins>https://a.example/two</ins>"),
         "{history}"
     );
+    assert!(history.contains("</strong> (key <code>"), "who it was is told by name: {history}");
     let revision = history.split("name=\"revision\" value=\"").nth(1).unwrap().split('"').next().unwrap();
     let back = person.submit(&history, "/ui/link/restore", &[("revision", revision), ("time", "")]);
     let page = person.get(back.location()).body;
@@ -178,7 +187,8 @@ fn what_is_refused_stands_beside_its_field_and_nothing_typed_is_lost() {
     let again = person.get("/ui/links/new").body;
     let refused = person.submit(&again, "/ui/links/new", &fields);
     assert_eq!(refused.status, 409);
-    assert!(refused.body.contains("domains/-/links/taken exists already"), "{}", refused.body);
+    assert!(refused.body.contains("The code taken has a link already."), "{}", refused.body);
+    assert!(refused.body.contains("href=\"/ui/link?domain=-&amp;code=taken\""), "{}", refused.body);
     // A second press of the same button is the same request.
     let twice = person.get("/ui/links/new").body;
     let drawn = [("target", "https://drawn.example/")];
@@ -249,6 +259,52 @@ fn many_links_are_tagged_disabled_deleted_and_brought_back_at_once() {
     assert!(person.get(renamed.location()).body.contains("first is last now: 3 links changed."));
 }
 
+/// Somebody disabled all 63 links of a tag, and 13 on the second page were left without a word.
+#[test]
+fn what_a_list_has_on_other_pages_is_told_done_and_taken_back() {
+    let _beside = beside_others();
+    let dir = Dir::new();
+    let (linkr, key) = up(&dir);
+    let mut person = signed_in(&linkr, &key);
+    let mut rows = String::from("code,target,tags\nother,https://a.example/,\n");
+    (0..63).for_each(|at| rows.push_str(&format!("c{at:02},https://a.example/,internal\n")));
+    dir.write("links.csv", rows);
+    linkr.ok(&dir, &["import", "links.csv"]);
+    linkr.catch_up();
+    let codes: Vec<String> = (0..50).map(|at| format!("c{at:02}")).collect();
+    let some = |deed: &'static str| -> Vec<(&str, &str)> {
+        codes.iter().map(|code| ("pick", code.as_str())).chain([("do", deed)]).collect()
+    };
+    let list = person.get("/ui/links?tag=internal").body;
+    let done = person.submit(&list, "/ui/links/bulk", &some("disable"));
+    let page = person.get(done.location()).body;
+    assert!(page.contains("Disabled 50 links. The only edge has it, after"), "{page}");
+    assert!(page.contains("13 links more that this list finds were not selected."), "{page}");
+    assert_eq!((linkr.get("/c49").status, linkr.get("/c50").status), (410, 302));
+    // The form of the notice comes first.
+    let undone = person.submit(&page, "/ui/links/bulk", &[]);
+    assert!(person.get(undone.location()).body.contains("Enabled 50 links."));
+    assert_eq!(linkr.get("/c49").status, 302);
+
+    linkr.ok(&dir, &["link", "update", "c07", "--disabled", "true"]);
+    let list = person.get("/ui/links?tag=internal").body;
+    let asked = person.submit(&list, "/ui/links/bulk", &[("all", "1"), ("do", "disable")]);
+    assert!(asked.status == 200 && asked.body.contains("Disable: all 63 links"), "{}", asked.body);
+    assert_eq!(linkr.get("/c62").status, 302, "nothing is done before it was asked again");
+    let done = person.submit(&asked.body, "/ui/links/bulk", &[("do", "disable")]);
+    let page = person.get(done.location()).body;
+    assert!(page.contains("Disabled 62 links. The only edge has it"), "{page}");
+    assert!(page.contains("1 link was so before, or cannot be changed."), "{page}");
+    assert_eq!((linkr.get("/c62").status, linkr.get("/other").status), (410, 302));
+    let undone = person.submit(&page, "/ui/links/bulk", &[]);
+    assert!(person.get(undone.location()).body.contains("Enabled 62 links."));
+    assert_eq!(
+        (linkr.get("/c62").status, linkr.get("/c07").status),
+        (302, 410),
+        "what was so before stays so"
+    );
+}
+
 #[test]
 fn hostile_texts_are_text() {
     let _beside = beside_others();
@@ -306,20 +362,46 @@ fn the_pages_of_admins_make_and_end_keys_domains_and_blocks() {
     let made = person.submit(&new, "/ui/keys/new", &[("client", "bob"), ("scope", "links:read")]);
     let secret = made.body.split("lk_").nth(1).unwrap_or_else(|| panic!("{}", made.body));
     let secret = format!("lk_{}", secret.split('<').next().unwrap());
+    assert!(
+        made.body.contains(&format!("signs in at <code>http://{}/ui</code>", linkr.api())),
+        "{}",
+        made.body
+    );
+    let soon = person.submit(
+        &new,
+        "/ui/keys/new",
+        &[("client", "eve"), ("scope", "clicks:read"), ("ends_in", "30")],
+    );
+    assert!(soon.body.contains("<dt>Ends</dt><dd><time datetime="), "{}", soon.body);
+    let both =
+        [("client", "eve"), ("scope", "clicks:read"), ("ends_in", "30"), ("expire_time", "2099-01-01T00:00")];
+    assert!(person.submit(&new, "/ui/keys/new", &both).body.contains("Say one of both"));
     let mut bob = signed_in(&linkr, &secret);
+    assert!(bob.get("/ui/session").body.contains("<a href=\"/ui/session\">bob</a>"), "he is called by name");
     assert_eq!(bob.get("/ui/keys").status, 403);
     assert!(!bob.get("/ui/links").body.contains("New link"), "only what his key allows is offered");
     let id =
         bob.get("/ui/session").body.split("<code>").nth(1).unwrap().split('<').next().unwrap().to_owned();
-    let keys = person.get("/ui/keys").body;
-    let ended = person.submit(&keys, "/ui/keys/end", &[("key", &id), ("do", "revoke")]);
-    assert!(person.get(ended.location()).body.contains("is refused everywhere within a second"));
+    let way = format!("/ui/keys/revoke?key={id}");
+    assert!(person.get("/ui/keys").body.contains(&way), "to revoke takes a second look");
+    let asked = person.get(&way).body;
+    assert!(
+        asked.contains("Revoke the key of bob") && asked.contains("never, unless it is revoked"),
+        "{asked}"
+    );
+    let ended = person.submit(&asked, "/ui/keys/end", &[("do", "revoke")]);
+    let told = format!("The key of bob ({id}) is refused everywhere within a second.");
+    assert!(person.get(ended.location()).body.contains(&told));
+    assert_eq!(person.get(&way).status, 404);
     let out = crate::support::until("his session to end", || {
         let page = bob.get("/ui/links");
         (page.status == 303).then_some(page)
     });
     assert!(bob.get(out.location()).body.contains("The key of your session was revoked"));
-    assert!(person.get("/ui/audit").body.contains("RevokeKey"));
+    let audit = person.get("/ui/audit").body;
+    for part in ["<strong>Revoked</strong>", "<dt>Domains</dt><dd><ins>all</ins>", "</strong> (key <code>"] {
+        assert!(audit.contains(part), "{part}: {audit}");
+    }
 
     let new = person.get("/ui/domains/new").body;
     let refused = person.submit(&new, "/ui/domains/new", &[("host", "not a host")]);

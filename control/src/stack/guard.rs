@@ -171,7 +171,8 @@ impl Guard {
             let scopes =
                 Scope::ALL.into_iter().filter(|scope| known.allows(*scope)).map(Scope::name).collect();
             let domains = known.bound.domains().to_vec();
-            Some(ui::Rights { key_id: known.principal.to_string(), scopes, domains })
+            let (key_id, client) = (known.principal.to_string(), known.client.to_string());
+            Some(ui::Rights { key_id, client, scopes, domains })
         }))
     }
 

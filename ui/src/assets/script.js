@@ -1,26 +1,35 @@
-// What the pages have more with a script: copying, times in the visitor's zone, selecting all, a code checked while it is
-// typed, tables sorted, clicks as they come, a file that is chosen. Every page works without it.
+// What the pages have more with a script. Every page works without it.
 "use strict";
 (() => {
   const each = (selector, act, root = document) => root.querySelectorAll(selector).forEach(act);
-  const zone = Intl.DateTimeFormat().resolvedOptions().timeZone || "UTC";
-
-  const pad = (number) => String(number).padStart(2, "0");
-  const local = (time) =>
-    `${time.getFullYear()}-${pad(time.getMonth() + 1)}-${pad(time.getDate())} ` +
-    `${pad(time.getHours())}:${pad(time.getMinutes())}:${pad(time.getSeconds())}`;
+  // A zone that somebody typed is kept by the session; a browser may not know it.
+  const clock = (timeZone) => new Intl.DateTimeFormat("sv-SE", { dateStyle: "short", timeStyle: "medium", timeZone });
+  let zone = document.body.dataset.zone || Intl.DateTimeFormat().resolvedOptions().timeZone || "UTC";
+  let shape;
+  try { shape = clock(zone); } catch { shape = clock(zone = "UTC"); }
+  const local = (time) => shape.format(time);
   const showTimes = (root) =>
     each("time[datetime]", (shown) => {
       const time = new Date(shown.dateTime);
       if (Number.isNaN(time.getTime())) return;
       shown.title = shown.title || shown.textContent;
-      shown.textContent = local(time);
+      shown.textContent = local(time) + (shown.dataset.zoned === undefined ? "" : ` ${zone}`);
     }, root);
   showTimes(document);
   each("[data-zone-note]", (note) => { note.textContent = `Times are in your zone (${zone}).`; });
   each("[data-own-zone] input", (field) => { field.value = zone; });
+  const offer = (field, names) => {
+    const list = document.createElement("datalist");
+    list.id = `${field.id}-names`;
+    list.append(...names.map((name) => new Option(name)));
+    field.after(list);
+    field.setAttribute("list", list.id);
+  };
+  const read = async (address) =>
+    new DOMParser().parseFromString(await (await fetch(address, { redirect: "error" })).text(), "text/html");
+  each("#zone", (field) => offer(field, Intl.supportedValuesOf?.("timeZone") || []));
   // Days are those of the visitor, where nobody has said whose.
-  each("a[href^='/ui/clicks']:not([href*='/export'])", (link) => {
+  each("a[href^='/ui/clicks']:not([href*='/export']), a[href^='/ui/link/edit']", (link) => {
     const way = new URL(link.href);
     if (way.searchParams.has("zone")) return;
     way.searchParams.set("zone", zone);
@@ -38,7 +47,7 @@
       try {
         await navigator.clipboard.writeText(button.dataset.copy);
       } catch {
-        // Beyond loopback a page without TLS has no clipboard: a field that is selected is copied the old way.
+        // Beyond loopback a page without TLS has no clipboard: a selected field is copied the old way.
         const field = document.createElement("textarea");
         field.value = button.dataset.copy;
         button.after(field);
@@ -52,14 +61,33 @@
     });
   });
 
-  each("[data-pick-all]", (button) => {
-    button.hidden = false;
-    const picks = () => [...button.form.querySelectorAll("input[name=pick]")];
-    button.addEventListener("click", () => {
-      const all = picks().every((pick) => pick.checked);
-      picks().forEach((pick) => { pick.checked = !all; });
-      button.textContent = all ? "Select all" : "Select none";
+  each("form", (form) => {
+    const [alls, picks] = ["[data-pick-all]", "[name=pick]"].map((what) => [...form.querySelectorAll(what)]);
+    const every = () => picks.every((pick) => pick.checked);
+    const show = () => alls.forEach((all) => {
+      all.hidden = false;
+      all.checked = every();
+      if (all.type === "button") all.textContent = all.checked ? "Select none" : "Select all on this page";
     });
+    alls.forEach((all) => all.addEventListener("click", () => {
+      const on = !every();
+      picks.forEach((pick) => { pick.checked = on; });
+      show();
+    }));
+    picks.forEach((pick) => pick.addEventListener("change", show));
+    show();
+  });
+
+  // Tags are asked for when somebody is about to type one.
+  each("[data-tags]", (field) => {
+    field.addEventListener("focus", async () => {
+      const domain = field.form.elements.namedItem("domain")?.value || "";
+      if (domain === "*") return;
+      try {
+        const page = await read(`/ui/tags?${new URLSearchParams({ domain })}`);
+        offer(field, [...page.querySelectorAll("main a.tag")].map((tag) => tag.textContent));
+      } catch { /* A tag is typed without help then. */ }
+    }, { once: true });
   });
 
   each("[data-check]", (place) => {
@@ -72,7 +100,7 @@
       wait = setTimeout(async () => {
         const mine = ++asked;
         const domain = field.form.elements.namedItem("domain");
-        const query = new URLSearchParams({ code: field.value, domain: domain ? domain.value : "" });
+        const query = new URLSearchParams({ code: field.value, domain: domain?.value || "" });
         let text = "";
         try {
           const answer = await fetch(`${place.dataset.check}?${query}`, { redirect: "error" });
@@ -88,6 +116,7 @@
   each("table[data-sort]", (table) => {
     const body = table.tBodies[0];
     each("thead th", (head, at) => {
+      if (head.dataset.nosort !== undefined) return;
       const button = document.createElement("button");
       button.type = "button";
       button.className = "quiet";
@@ -168,21 +197,20 @@
   });
   each("[data-go-on]", (form) => form.requestSubmit());
 
-  // What is live is fetched again and put in its place, while somebody looks and has nothing of it in his hands.
+  // What is live is fetched again, while somebody looks and has nothing of it in his hands.
   each("[data-live]", (live) => {
     const note = document.querySelector("[data-live-note]");
-    const clock = () => local(new Date()).slice(11);
-    let last = clock();
+    const now = () => local(new Date()).slice(11);
+    let last = now();
     setInterval(async () => {
       if (document.hidden || live.contains(document.activeElement)) return;
       try {
-        const answer = await fetch(location.href, { redirect: "error" });
-        const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+        const page = await read(location.href);
         const open = [...live.querySelectorAll("details[open]")].map((one) => one.id);
         live.replaceChildren(...page.querySelector("[data-live]").childNodes);
         open.forEach((id) => { const one = document.getElementById(id); if (one) one.open = true; });
         showTimes(live);
-        last = clock();
+        last = now();
         note.textContent = `Refreshed at ${last}.`;
       } catch {
         note.textContent = `Not refreshed since ${last}: the server does not answer. Load the page again.`;
@@ -190,7 +218,7 @@
     }, live.dataset.live * 1000);
   });
 
-  // A form that is sent twice by impatience is sent once.
+  // A form is sent once.
   each("form[method=post]", (form) => {
     form.addEventListener("submit", () => {
       setTimeout(() => each("button", (button) => { button.disabled = true; }, form), 0);

@@ -24,7 +24,7 @@ use http::StatusCode;
 use jiff::Timestamp;
 use maud::{Markup, html};
 use period::{Period, RANGES, STEPS};
-use question::{DIMENSIONS, EVERY_KIND, KINDS, PAGE, Question, kind_word};
+use question::{BY_KIND, DIMENSIONS, EVERY_KIND, KINDS, PAGE, Question, kind_word};
 use serde_json::{Value, json};
 use single::{export_ways, live};
 use tables::{Share, completeness, shares};
@@ -82,22 +82,26 @@ fn search(visit: &Visit, domains: &[String], wrong: Option<&Refusal>) -> Markup 
         html! {
             div class="field" {
                 label for=(name) { (label) }
-                input id=(name) name=(name) value=(query.get(name)) autocomplete="off" spellcheck="false";
+                input id=(name) name=(name) value=(query.get(name)) autocomplete="off" spellcheck="false"
+                    data-tags=[(name == "tag" && visit.rights.allow("links:read")).then_some("")];
             }
         }
     };
-    let choice = |name: &str, label: &str, all: &[(&str, &str)]| {
+    let choice = |name: &str, label: &str, now: &str, all: &[(&str, &str)]| {
         html! {
             div class="field" {
                 label for=(name) { (label) }
                 select id=(name) name=(name) {
-                    @for (value, word) in all { option value=(value) selected[query.get(name) == *value] { (word) } }
+                    @for (value, word) in all { option value=(value) selected[now == *value] { (word) } }
                 }
             }
         }
     };
     let is_typed = !query.get("from").is_empty() || !query.get("to").is_empty();
-    let last = RANGES.map(|(name, word)| if name == "7d" { ("", word) } else { (name, word) });
+    let typed = is_typed.then_some(("typed", "from and until, as typed below"));
+    let ranges = RANGES.map(|(name, word)| if name == "7d" { ("", word) } else { (name, word) });
+    let last: Vec<(&str, &str)> = typed.into_iter().chain(ranges).collect();
+    let chosen = if is_typed { "typed" } else { query.get("last") };
     let kinds: Vec<(&str, &str)> = KINDS
         .into_iter()
         .map(|(name, word)| (if name == "human" { "" } else { name }, word))
@@ -112,16 +116,16 @@ fn search(visit: &Visit, domains: &[String], wrong: Option<&Refusal>) -> Markup 
             (domain_field(domains, visit))
             (line("code", "Code"))
             (line("tag", "Tag"))
-            (choice("last", "Time", &last))
-            (choice("kind", "Clicks of", &kinds))
+            (choice("last", "Time", chosen, &last))
+            (choice("kind", "Clicks of", query.get("kind"), &kinds))
             @for dimension in DIMENSIONS.iter().filter(|own| !query.get(own.name).is_empty()) {
                 (line(dimension.name, dimension.word))
             }
             details open[is_typed || wrong.is_some_and(|refusal| refusal.field.is_some()) || !query.get("by").is_empty()] {
                 summary { "From and until, zone, length of a bar" }
                 (period::fields(query, wrong))
-                (fields::zone_field(query, wrong, true))
-                (choice("by", "A bar for each", &steps))
+                (fields::zone_field(query, wrong, visit.zone(), true))
+                (choice("by", "A bar for each", query.get("by"), &steps))
             }
             div class="buttons" { button class="main" { "Show" } a href=(href(PAGE, &[("domain", query.get("domain"))])) { "Clear" } }
         }
@@ -146,7 +150,8 @@ struct Overview {
 impl Overview {
     async fn read(visit: &Visit, question: &Question<'_>, domain: &str) -> Result<Self, Refusal> {
         let (period, step) = (&question.period, question.period.step.name);
-        let now = visit.call(question.counts(domain, &period.now, step, "")).await?;
+        let splits = question.splits();
+        let now = visit.call(question.counts_with(domain, &period.now, (step, &splits), ROWS)).await?;
         let before = visit.call(question.counts(domain, &period.before, step, "")).await;
         Ok(Self { now, before })
     }
@@ -159,7 +164,7 @@ impl Overview {
             section aria-labelledby="numbers" {
                 h2 id="numbers" class="hidden" { "The numbers" }
                 p class="big" {
-                    strong data-watch-total=(count) { (show::number(count)) } " " (question.of_whom()) " in " (period.words())
+                    strong data-watch-total=(count) { (show::number(count)) } " " (question.of_whom()) " " (period.words())
                 }
                 p {
                     @match &self.before {
@@ -214,22 +219,24 @@ async fn lacking(visit: &Visit, question: &Question<'_>) -> Markup {
             "unknown" => { p { "Visitors, and " code { "repeat" } " (the same visitor again within 10 s), are known where the " code { "stats" } " of a domain are " code { "full" } "." } }
             _ => {
                 p {
-                    "Visitors are not counted, and the same visitor again within 10 s (" code { "repeat" } ") counts as people: the "
-                    code { "stats" } " of this domain are " code { "counts" } ", and " code { "full" } " would tell both."
+                    "These are clicks and not visitors: who follows a link twice counts twice. To count visitors, too, set what is kept of clicks to "
+                    code { "full" } " in the settings of this domain: its " code { "stats" } " are " code { "counts" } " now."
                 }
             }
         }
     }
 }
 
-/// One table of the page. What cannot be told keeps nothing else from being shown.
+/// One table of the page: out of what is known already, or asked for. What cannot be told keeps nothing else from being shown.
 async fn table(
     visit: &Visit,
-    title: &str,
-    column: &str,
-    call: Call,
+    (title, column): (&str, &str),
+    (known, call): (Option<&Value>, Call),
     share: impl Fn(&str) -> Share,
 ) -> Markup {
+    if let Some(known) = known {
+        return shares(title, column, known, share);
+    }
     match visit.call(call).await {
         Ok(answer) => shares(title, column, &answer, share),
         Err(refusal) => {
@@ -238,31 +245,41 @@ async fn table(
     }
 }
 
-async fn split(visit: &Visit, question: &Question<'_>, by_link: bool) -> Markup {
+/// The tables; `known`: the answer that has some of them.
+async fn split(visit: &Visit, question: &Question<'_>, by_link: bool, known: &Value) -> Markup {
     let now = &question.period.now;
-    let counts = |by: &str| question.counts(question.domain, now, by, ROWS);
+    let counts = |by: &str| {
+        let known = elements(known, "splits").iter().find(|split| text(split, "group_by") == by);
+        (known, question.counts(question.domain, now, by, ROWS))
+    };
     let mut all = Vec::new();
     if by_link {
         let link = |code: &str| Share {
             text: if code.starts_with('#') { format!("{code} (gone for good)") } else { code.to_owned() },
             way: question.way_to_link(code),
         };
-        all.push(table(visit, "Links", "Link", counts("link"), link).await);
+        all.push(table(visit, ("Links", "Link"), counts("link"), link).await);
     }
     let kind = |kind: &str| {
         let asked = KINDS.iter().any(|(name, _)| *name == kind);
         Share {
-            text: kind_word(kind).to_owned(),
+            text: format!(
+                "{}{}",
+                kind_word(kind),
+                if question.counts_only(kind) { " (counted above)" } else { "" }
+            ),
             way: asked.then(|| question.way("kind", if kind == "human" { "" } else { kind })),
         }
     };
-    all.push(table(visit, "Kinds", "Kind", counts("kind"), kind).await);
+    all.push(
+        table(visit, ("Kinds, also those that are not counted above", "Kind"), counts(BY_KIND), kind).await,
+    );
     for dimension in &DIMENSIONS {
         let share = |value: &str| Share {
             text: if value == "-" { "not known".to_owned() } else { value.to_owned() },
             way: question.way_to_value(dimension, value),
         };
-        all.push(table(visit, dimension.title, dimension.word, counts(dimension.name), share).await);
+        all.push(table(visit, (dimension.title, dimension.word), counts(dimension.name), share).await);
     }
     html! { div class="tiles" { @for one in all { (one) } } }
 }
@@ -289,7 +306,7 @@ async fn of_many(visit: &Visit, question: &Question<'_>) -> Result<Markup, Refus
     let overview = Overview::read(visit, question, question.domain).await?;
     let lacking = lacking(visit, question).await;
     let whole = question.tag.is_empty() && question.narrowed().next().is_none();
-    let split = split(visit, question, true).await;
+    let split = split(visit, question, true, &overview.now).await;
     let dead = if whole {
         dead_codes(visit, question).await
     } else {
@@ -311,7 +328,7 @@ async fn of_link(visit: &Visit, question: &Question<'_>) -> Result<Markup, Refus
     let link = visit.call(Call::get(&link_path(question.domain, question.code, ""), &[])).await.ok();
     let unseen = link.as_ref().map(unseen);
     let lacking = lacking(visit, question).await;
-    let split = split(visit, question, false).await;
+    let split = split(visit, question, false, &overview.now).await;
     Ok(html! {
         @if let Some(link) = &link {
             p class="lead long" {

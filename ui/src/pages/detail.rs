@@ -1,6 +1,8 @@
 //! One link: what it is, what a visitor gets now and why, its states and its versions.
 
+use super::key_names::KeyNames;
 use super::link_form::FIELDS;
+use super::reasons::explained;
 use crate::answer::Answer;
 use crate::api::{Call, Refusal, domain_path, link_path};
 use crate::fields;
@@ -27,6 +29,10 @@ pub async fn show(visit: Visit) -> Result<Answer, Refusal> {
         section aria-labelledby="answer" {
             h2 id="answer" { "What a visitor gets now" }
             (explained(&link, &domain))
+            p class="hint" {
+                "So answers each edge (a server that visitors reach) that is current. "
+                a href=(show::link_href("/ui/link/explain", &link)) { "What one edge would answer now, and why" }
+            }
         }
         section aria-labelledby="facts" {
             h2 id="facts" { "What it says" }
@@ -44,12 +50,14 @@ pub async fn qr(visit: Visit) -> Result<Answer, Refusal> {
 
 fn qr_code(link: &Value, short: &str) -> Markup {
     let picture = show::link_href("/ui/link/qr.svg", link);
+    let plain = |c: char| if c.is_alphanumeric() || "._-".contains(c) { c } else { '_' };
+    let name: String = text(link, "code").chars().map(plain).collect();
     html! {
         section aria-labelledby="qr" {
             h2 id="qr" { "QR code" }
             @if short.contains("://") {
                 p { img class="qr" src=(picture) width="180" height="180" alt={ "QR code that leads to " (short) }; }
-                p { a href=(picture) download="qr.svg" { "Save the picture (SVG)" } }
+                p { a href=(picture) download=(format!("qr-{name}.svg")) { "Save the picture (SVG)" } }
             } @else {
                 p class="hint" {
                     "Nobody has said at which address the default domain is found: " code { "--base-url https://go.example" }
@@ -75,6 +83,7 @@ fn actions(visit: &Visit, link: &Value) -> Markup {
             @if writes && !gone { a class="button" href=(to("/ui/link/edit")) { "Edit" } }
             a class="button" href=(to("/ui/link/history")) { "History" }
             @if visit.rights.allow("clicks:read") { a class="button" href=(to("/ui/clicks")) { "Clicks" } }
+            a class="button" href="#qr" { "QR code" }
             @if writes {
                 form method="post" action="/ui/link/state" {
                     (visit.marks())
@@ -86,49 +95,27 @@ fn actions(visit: &Visit, link: &Value) -> Markup {
                     } @else {
                         @if link["disabled"] == true { button name="do" value="enable" { "Enable" } }
                         @else { button name="do" value="disable" { "Disable" } }
-                        button name="do" value="delete" { "Delete" }
                     }
                 }
+                @if !gone { (delete_form(visit, link)) }
             }
         }
     }
 }
 
-/// The rules of redirects in the order in which an edge looks at them (docs/http.md).
-fn explained(link: &Value, domain: &Value) -> Markup {
-    let said = |name: &str| text(link, name);
-    let query = match said("query") {
-        "append" => "The visitor's query is put behind the target's own.",
-        "override" => "The visitor's query replaces the same names of the target's.",
-        _ => "The visitor's query is dropped.",
-    };
-    let expired_target = [said("expired_target"), text(domain, "expired_target")];
-    let expired_target = expired_target.into_iter().find(|target| !target.is_empty());
+/// Set apart, and asked once more.
+fn delete_form(visit: &Visit, link: &Value) -> Markup {
     html! {
-        @if !said("delete_time").is_empty() {
-            p { strong { "410 Gone" } ", because the link was deleted at " (show::time(said("delete_time"))) "." }
-        } @else if !said("blocked_by").is_empty() {
-            p { strong { "410 Gone" } ", because it leads to " code { (said("blocked_by")) } ", which is blocked." }
-        } @else if link["disabled"] == true {
-            p { strong { "410 Gone" } ", because the link is disabled." }
-        } @else if !said("not_before").is_empty() && !show::is_past(said("not_before")) {
-            p { strong { "404 Not Found" } ", because it begins at " (show::time(said("not_before"))) "." }
-        } @else if show::is_past(said("expire_time")) {
-            @match expired_target {
-                Some(target) => {
-                    p { strong { "302 Found" } " to " code class="long" { (target) } ", because the link ended at " (show::time(said("expire_time"))) "." }
-                }
-                None => { p { strong { "410 Gone" } ", because it ended at " (show::time(said("expire_time"))) "." } }
+        details class="apart" {
+            summary { "Delete…" }
+            form method="post" action="/ui/link/state" {
+                (visit.marks())
+                input type="hidden" name="domain" value=(text(link, "domain"));
+                input type="hidden" name="code" value=(text(link, "code"));
+                input type="hidden" name="_etag" value=(text(link, "etag"));
+                p { "Visitors are told then that it is gone. It can be brought back for 30 days at least." }
+                button class="bad" name="do" value="delete" { "Delete " (text(link, "code")) }
             }
-        } @else {
-            p {
-                strong { (link["status"]) } " to " code class="long" { (said("target")) } ". " (query)
-                @if let Some(seconds) = link["max_age"].as_u64() { " The browser may keep it for " (seconds) " s." }
-            }
-        }
-        p class="hint" {
-            "So answers an edge that is current. "
-            a href=(show::link_href("/ui/link/explain", link)) { "What one edge would answer now, and why" }
         }
     }
 }
@@ -144,7 +131,7 @@ fn facts(link: &Value) -> Markup {
                         dt { (field.label) }
                         dd {
                             @match field.kind {
-                                fields::Kind::Time => { (show::time(text(link, field.name))) }
+                                fields::Kind::Time => { (show::moment(text(link, field.name))) }
                                 fields::Kind::Area => { span class="lines" { (shown) } }
                                 _ => { (shown) }
                             }
@@ -155,7 +142,16 @@ fn facts(link: &Value) -> Markup {
             @for (name, word) in [("create_time", "Made"), ("update_time", "Changed"), ("delete_time", "Deleted")] {
                 @if !text(link, name).is_empty() { div { dt { (word) } dd { (show::time(text(link, name))) } } }
             }
-            div { dt { "Revision" } dd { code { (text(link, "revision")) } } }
+            @let revision = text(link, "revision");
+            div {
+                dt { "Revision" }
+                dd {
+                    code { (revision) }
+                    @if let Some((_, change)) = revision.rsplit_once('-') {
+                        ": change " (change) ". An edge whose " a href="/ui/fleet" { "position" } " is that or more has it."
+                    }
+                }
+            }
         }
     }
 }
@@ -187,6 +183,7 @@ pub async fn history(visit: Visit) -> Result<Answer, Refusal> {
     let answer = visit.call(Call::get(&path, &[("page_token", visit.query.get("page"))])).await?;
     let (versions, next) = (elements(&answer, "versions"), text(&answer, "next_page_token"));
     let writes = visit.rights.allow("links:write");
+    let names = KeyNames::read(&visit).await;
     let body = html! {
         p { a href=(href("/ui/link", &[("domain", visit.domain()), ("code", visit.code())])) { "Back to the link" } }
         @if writes { (restore_at(&visit)) }
@@ -195,7 +192,7 @@ pub async fn history(visit: Visit) -> Result<Answer, Refusal> {
                 li {
                     p {
                         strong { (word(version)) } " at " (show::time(text(version, "time")))
-                        @if !text(version, "principal").is_empty() { " by key " code { (text(version, "principal")) } }
+                        @if !text(version, "principal").is_empty() { " by " (names.of(text(version, "principal"))) }
                         @if at == 0 && !visit.query.has("page") { " – as it is now" }
                     }
                     (differences(versions.get(at + 1).map(|before| &before["link"]), &version["link"], next.is_empty()))
@@ -204,7 +201,7 @@ pub async fn history(visit: Visit) -> Result<Answer, Refusal> {
                             (visit.marks())
                             input type="hidden" name="domain" value=(visit.domain());
                             input type="hidden" name="code" value=(visit.code());
-                            button name="revision" value=(text(&version["link"], "revision")) { "Make it this again" }
+                            button name="revision" value=(text(&version["link"], "revision")) aria-label={ "Go back to this version, of " (show::in_utc(text(version, "time"))) } { "Go back to this version" }
                         }
                     }
                 }
@@ -231,7 +228,10 @@ fn word(version: &Value) -> String {
 /// What a version made different from the one before it; of the first, what it began with.
 fn differences(before: Option<&Value>, after: &Value, whole: bool) -> Markup {
     let zone = TimeZone::UTC;
-    let text_of = |field: &fields::Field, of: &Value| field.said(&of[field.name], &zone);
+    let text_of = |field: &fields::Field, of: &Value| match field.kind {
+        fields::Kind::Time => show::in_utc(text(of, field.name)),
+        _ => field.said(&of[field.name], &zone),
+    };
     html! {
         @match before {
             None if !whole => { p class="hint" { "The version before it is on the next page." } }
@@ -262,13 +262,13 @@ fn or_nothing(text: &str) -> &str {
 fn restore_at(visit: &Visit) -> Markup {
     html! {
         details {
-            summary { "Make it what it was at a time" }
+            summary { "Go back to a time instead" }
             form method="post" action="/ui/link/restore" class="narrow" {
                 (visit.marks())
                 input type="hidden" name="domain" value=(visit.domain());
                 input type="hidden" name="code" value=(visit.code());
                 (RESTORE.show(&fields::Typed::new(), None))
-                (fields::zone_field(&crate::form::Pairs::default(), None, true))
+                (fields::kept_zone_field(&crate::form::Pairs::default(), None, visit.zone(), true))
                 button { "Restore it" }
             }
         }
@@ -283,10 +283,11 @@ pub async fn restore(visit: Visit) -> Result<Answer, Refusal> {
     let link = href("/ui/link", &[("domain", visit.domain()), ("code", visit.code())]);
     let back = href("/ui/link/history", &[("domain", visit.domain()), ("code", visit.code())]);
     match restored(&visit).await {
-        Ok(answer) => Ok(visit.done(
-            link,
-            format!("Restored: it leads to {}.{}", text(&answer, "target"), propagation(&answer)),
-        )),
+        Ok(answer) => {
+            visit.keep_zone();
+            let said = format!("Restored: it leads to {}.{}", text(&answer, "target"), propagation(&answer));
+            Ok(visit.done(link, said))
+        }
         Err(refusal) if refusal.status == http::StatusCode::UNAUTHORIZED => Err(refusal),
         Err(refusal) => Ok(visit.not_done(back, &refusal)),
     }

@@ -16,7 +16,7 @@ use serde_json::{Map, Value, json};
 /// `GET /ui/links/new`. What stands in the address is in the form already.
 pub async fn blank(visit: Visit) -> Result<Answer, Refusal> {
     let form = visit.query.clone();
-    new_form(&visit, &form, &typed_new(&form), None).await
+    new_form(&visit, &form, &typed_new(&form), None, None).await
 }
 
 fn typed_new(form: &Pairs) -> Typed {
@@ -29,8 +29,9 @@ async fn new_form(
     form: &Pairs,
     typed: &Typed,
     wrong: Option<&Refusal>,
+    taken: Option<&str>,
 ) -> Result<Answer, Refusal> {
-    let shown = LinkForm { typed, form, wrong, fresh: wrong.is_none() };
+    let shown = LinkForm { typed, form, wrong, fresh: wrong.is_none(), zone: visit.zone(), taken };
     let domains = super::domain_choice::domains(visit).await;
     let body = html! {
         (shown.summary())
@@ -43,7 +44,7 @@ async fn new_form(
             }
             (shown.fields())
             details open[wrong.is_some() && DRAWING.iter().chain([&FLATTEN]).any(|field| typed.get(field.name).is_some_and(|text| !text.is_empty()))] {
-                summary { "How a code is drawn; links to links" }
+                summary { "How linkr makes up a code; links to links" }
                 @for field in &DRAWING { (shown.field(field)) }
                 (shown.field(&FLATTEN))
             }
@@ -59,12 +60,50 @@ pub async fn create(visit: Visit) -> Result<Answer, Refusal> {
     let typed = typed_new(&visit.form);
     match created(&visit, &typed).await {
         Ok(link) => {
-            let said = format!("Created {}.{}", show::short_url(&link), propagation(&link));
+            visit.keep_zone();
+            let said =
+                format!("Created {}.{}{}", show::short_url(&link), propagation(&link), times(&visit, &link));
             Ok(visit.done(show::link_href("/ui/link", &link), said))
         }
         Err(refusal) if refusal.status == StatusCode::UNAUTHORIZED => Err(refusal),
-        Err(refusal) => new_form(&visit, &visit.form, &typed, Some(&refusal)).await,
+        Err(refusal) => {
+            let taken = taken(&visit, &refusal);
+            let link = taken.as_ref().map(|taken| taken.link.as_str());
+            let wrong = taken.as_ref().map_or(&refusal, |taken| &taken.refusal);
+            new_form(&visit, &visit.form, &typed, Some(wrong), link).await
+        }
     }
+}
+
+/// A code that has a link already.
+struct TakenCode {
+    /// The page of that link.
+    link: String,
+    /// The refusal in words of a page, beside its field.
+    refusal: Refusal,
+}
+
+fn taken(visit: &Visit, refusal: &Refusal) -> Option<TakenCode> {
+    let code = visit.form.get("code");
+    let why = match refusal.reason.as_str() {
+        "EXISTS" => format!("The code {code} has a link already."),
+        "CODE_DELETED" => format!("The code {code} belongs to a deleted link, which can be brought back."),
+        _ => return None,
+    };
+    let link = href("/ui/link", &[("domain", visit.domain()), ("code", code)]);
+    let refusal = Refusal { detail: why, field: Some("code".to_owned()), ..refusal.clone() };
+    (!code.is_empty()).then_some(TakenCode { link, refusal })
+}
+
+/// When a link begins and ends, in the zone in which that was typed.
+fn times(visit: &Visit, link: &Value) -> String {
+    let Ok(zone) = fields::zone(&visit.form) else { return String::new() };
+    let told =
+        [("not_before", "begins"), ("expire_time", "ends")].map(|(name, word)| match text(link, name) {
+            "" => String::new(),
+            time => format!(" It {word} at {}.", fields::in_zone(time, &zone)),
+        });
+    told.concat()
 }
 
 async fn created(visit: &Visit, typed: &Typed) -> Result<Value, Refusal> {
@@ -113,11 +152,13 @@ fn code_words(answer: &Value) -> String {
 /// `GET /ui/link/edit`.
 pub async fn filled(visit: Visit) -> Result<Answer, Refusal> {
     let link = visit.call(Call::get(&link_path(visit.domain(), visit.code(), ""), &[])).await?;
-    let typed = fields::filled(&FIELDS, &link, &TimeZone::UTC);
+    let zone = TimeZone::get(visit.zone()).unwrap_or(TimeZone::UTC);
+    let typed = fields::filled(&FIELDS, &link, &zone);
     let read = fields::standing(&FIELDS, &link);
     let form = Pairs::default();
     let times = ["not_before", "expire_time"].iter().all(|time| text(&link, time).is_empty());
-    let shown = LinkForm { typed: &typed, form: &form, wrong: None, fresh: times };
+    let named = zone.iana_name().unwrap_or("UTC");
+    let shown = LinkForm { typed: &typed, form: &form, wrong: None, fresh: times, zone: named, taken: None };
     Ok(edit_form(&visit, &shown, &read, text(&link, "etag"), &html! {}))
 }
 
@@ -174,7 +215,12 @@ pub async fn change(visit: Visit) -> Result<Answer, Refusal> {
         Value::Object(changes.clone()),
     );
     match visit.call(call.at(etag).once(visit.once())).await {
-        Ok(link) => Ok(visit.done(back, format!("Saved.{}", propagation(&link)))),
+        Ok(link) => {
+            visit.keep_zone();
+            let timed = ["not_before", "expire_time"].iter().any(|time| changes.contains_key(*time));
+            let times = if timed { times(&visit, &link) } else { String::new() };
+            Ok(visit.done(back, format!("Saved.{}{times}", propagation(&link))))
+        }
         Err(refusal) if refusal.status == StatusCode::UNAUTHORIZED => Err(refusal),
         Err(refusal) if refusal.reason == "ETAG_MISMATCH" => {
             let link = visit.call(Call::get(&link_path(visit.domain(), visit.code(), ""), &[])).await?;
@@ -182,7 +228,9 @@ pub async fn change(visit: Visit) -> Result<Answer, Refusal> {
             // What was changed here stays as it was typed; everything else becomes what it is now.
             let mut merged = fields::filled(&FIELDS, &link, &zone);
             merged.extend(typed.into_iter().filter(|(name, _)| changes.contains_key(*name)));
-            let shown = LinkForm { typed: &merged, form: &visit.form, wrong: None, fresh: false };
+            let zone = visit.zone();
+            let shown =
+                LinkForm { typed: &merged, form: &visit.form, wrong: None, fresh: false, zone, taken: None };
             let above = merge::conflict("link", &FIELDS, &read, &wanted, &now);
             Ok(edit_form(&visit, &shown, &now, text(&link, "etag"), &above))
         }
@@ -197,6 +245,7 @@ fn wanted(visit: &Visit, typed: &Typed) -> Result<(Map<String, Value>, TimeZone)
 
 /// The form with what was typed, and why it is not saved.
 fn still(visit: &Visit, typed: &Typed, read: &Map<String, Value>, etag: &str, wrong: &Refusal) -> Answer {
-    let shown = LinkForm { typed, form: &visit.form, wrong: Some(wrong), fresh: false };
+    let zone = visit.zone();
+    let shown = LinkForm { typed, form: &visit.form, wrong: Some(wrong), fresh: false, zone, taken: None };
     edit_form(visit, &shown, read, etag, &html! {})
 }

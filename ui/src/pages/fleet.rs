@@ -52,12 +52,37 @@ fn known(visit: &Visit, answer: &Value) -> Markup {
             section aria-labelledby="edges" {
                 h2 id="edges" { "Edges" }
                 div class="scroll" tabindex="0" role="region" aria-label="Table of edges" { (table(edges, narrow)) }
+                (words())
                 @for edge in edges { (more(edge)) }
             }
         }
         (slow(edges))
         (log(&answer["log"]))
         (stores(answer))
+    }
+}
+
+/// What the words of the table mean.
+fn words() -> Markup {
+    let all = [
+        ("Edge", "a server that visitors reach, and that redirects them."),
+        ("current", "it knows of every change until a moment ago."),
+        (
+            "away, blind",
+            "it has no connection to control, or has had no word from it for too long: it goes on redirecting by what it knew, and cannot know what changed.",
+        ),
+        (
+            "Position",
+            "the number of the last change that it has. Every write is a change with a number, which stands at the end of the revision of its link.",
+        ),
+        ("From", "where the links that were asked for came from: the memory of the edge, Redis, or control."),
+        ("p50, p99", "half of all answers, and 99 of 100, took less time than this."),
+    ];
+    html! {
+        details id="words" {
+            summary { "What these words mean" }
+            dl class="facts" { @for (word, meaning) in all { div { dt { (word) } dd { (meaning) } } } }
+        }
     }
 }
 
@@ -246,17 +271,21 @@ fn slow(edges: &[Value]) -> Markup {
     html! {
         @if edges.iter().any(|edge| !edge["report"].is_null()) {
             section aria-labelledby="slow" {
-                h2 id="slow" { "Last slow answers" }
+                h2 id="slow" { "Last answers that were kept" }
                 @if all.is_empty() { p class="hint" { "No edge tells of one." } }
                 @else {
                     table class="cards" {
-                        caption class="hidden" { "Last slow answers" }
+                        caption class="hidden" { "Last answers that were kept" }
                         thead {
                             tr {
                                 @for head in ["Request", "Edge", "When", "Took", "Status", "Why", "Trace"] { th scope="col" { (head) } }
                             }
                         }
                         tbody { @for (edge, one) in &all { (slow_row(edge, one)) } }
+                    }
+                    p class="hint" {
+                        "An edge keeps some answers to look at: slow ones (at least 1 ms, and slower than nearly all of that minute), "
+                        "refused ones, the first behind a pause of its program, and one at a moment of each second."
                     }
                     p class="hint" { "What the worker did before each, at the edge itself: " code { "linkr tail --slow" } }
                 }
@@ -273,9 +302,35 @@ fn slow_row(edge: &str, one: &Value) -> Markup {
             td data-label="When" { (show::time(text(one, "time"))) }
             td data-label="Took" { (show::took(count(one, "duration_us").saturating_mul(1_000))) }
             td data-label="Status" { (count(one, "status")) }
-            td data-label="Why" { (text(one, "reason")) " by " (text(one, "cause")) }
+            td data-label="Why" { (why(text(one, "reason"))) ", " (cause(text(one, "cause"))) }
             td data-label="Trace" { code { (text(one, "trace_id")) } }
         }
+    }
+}
+
+/// Why an answer was kept (docs/tracing.md).
+fn why(reason: &str) -> &str {
+    match reason {
+        "unavailable" => "nobody could be asked in time",
+        "slow_tier" => "Redis or control was slow",
+        "slow" => "slower than the others",
+        "asked" => "it was asked to",
+        "refused" => "it was refused",
+        "late" => "first behind a pause of the program",
+        "random" => "one at random",
+        other => other,
+    }
+}
+
+/// Where the time went.
+fn cause(cause: &str) -> &str {
+    match cause {
+        "redis" => "waited for Redis",
+        "control" => "waited for control",
+        "client" => "waited for the visitor",
+        "stopped" => "the program did not run",
+        "worker" => "in the edge itself",
+        other => other,
     }
 }
 

@@ -48,14 +48,18 @@ async fn form(visit: &Visit, files: &LinkFiles, typed: &Pairs, wrong: Option<&st
             div class="field" {
                 label for="columns" { "Columns that have other names" }
                 input id="columns" name="columns" value=(typed.get("columns")) autocomplete="off" spellcheck="false" aria-describedby="columns-hint";
-                p class="hint" id="columns-hint" { "Of a table that is nobody's form, such as code=slug,target=url." }
+                p class="hint" id="columns-hint" { "Of a table with a header of its own: code=slug,target=url takes the code from its column slug, and the target from url." }
             }
             div class="field" hidden data-file="" {
                 label for="file" { "File" }
                 input id="file" type="file";
             }
             input type="hidden" name="name" value=(typed.get("name"));
-            (rows_field(&typed.text("rows"), "The rows"))
+            (rows_field(&typed.text("rows"), "The rows", &example()))
+            label class="flag" {
+                input type="checkbox" name="headless" value="1" checked[typed.has("headless")];
+                " The rows have no header: each is a code and a target"
+            }
             div class="buttons" { button class="main" { "Import" } a href="/ui/links" { "Cancel" } }
         }
         p class="hint" {
@@ -69,18 +73,27 @@ fn form_field(files: &LinkFiles, chosen: &str) -> Markup {
         div class="field" {
             label for="form" { "Form" }
             select id="form" name="form" {
-                option value="" { "as the name of the file says" }
+                option value="" { "as the name of the file says, or the look of the rows" }
                 @for (name, word) in files.0.forms() { option value=(name) selected[name == chosen] { (word) } }
             }
         }
     }
 }
 
-fn rows_field(rows: &str, label: &str) -> Markup {
+/// What a table begins with.
+fn example() -> Markup {
+    html! {
+        "A table begins with a line that names its columns, such as " code { "code,target,title" }
+        ", and each line below is a link: " code { "party,https://www.example/party,Our party" } "."
+    }
+}
+
+fn rows_field(rows: &str, label: &str, hint: &Markup) -> Markup {
     html! {
         div class="field" {
             label for="rows" { (label) }
-            textarea id="rows" name="rows" rows="12" wrap="off" spellcheck="false" { "\n" (rows) }
+            p class="hint" id="rows-hint" { (hint) }
+            textarea id="rows" name="rows" rows="12" wrap="off" spellcheck="false" aria-describedby="rows-hint" { "\n" (rows) }
         }
     }
 }
@@ -107,6 +120,7 @@ pub async fn run(visit: Visit) -> Result<Answer, Refusal> {
         domain: visit.domain().to_owned(),
         columns: of("columns"),
         base: of("base"),
+        headless: visit.form.has("headless"),
     };
     let wrong = if file.text.trim().is_empty() {
         Some("There are no rows: choose a file, or paste some".to_owned())
@@ -169,7 +183,7 @@ fn told(state: &ImportState, rows: &LinkRows, ended: Option<&Refusal>) -> Markup
             (count(state.next as u64)) " of " (count(rows.rows.len() as u64)) " rows: " strong { (count(state.created)) " created" } ", "
             (count(state.skipped)) " there already, " (count(state.rejected.len() as u64)) " rejected."
         }
-        progress max=(rows.rows.len().max(1)) value=(state.next) aria-label="Rows that are done" {}
+        @if state.next < rows.rows.len() { progress max=(rows.rows.len().max(1)) value=(state.next) aria-label="Rows that are done" {} }
         @if !rows.decided.is_empty() { p class="hint" { (show::sentence(&rows.decided)) } }
     }
 }
@@ -180,6 +194,7 @@ fn go_on(visit: &Visit, state: &ImportState, rows: &LinkRows) -> Markup {
         form method="post" action=(PAGE) data-go-on="" {
             (visit.marks())
             @for name in ["domain", "form", "base", "columns", "name"] { input type="hidden" name=(name) value=(visit.form.get(name)); }
+            @if visit.form.has("headless") { input type="hidden" name="headless" value="1"; }
             textarea name="rows" hidden { "\n" (visit.form.text("rows")) }
             input type="hidden" name="_state" value=(state.kept());
             button class="main" { "Go on with the other " (show::number((rows.rows.len() - state.next) as u64)) " rows" }
@@ -215,7 +230,7 @@ fn mend(visit: &Visit, files: &LinkFiles, state: &ImportState, rows: &LinkRows) 
                 input type="hidden" name="form" value=(rows.form_again);
                 input type="hidden" name="base" value=(visit.form.get("base"));
                 input type="hidden" name="columns" value=(visit.form.get("columns"));
-                (rows_field(&text, "Mend them here: what stands in front of each row is passed over"))
+                (rows_field(&text, "Mend them here", &html! { "Change what stands behind the message. The line, reason and message in front may stay: they are not read." }))
                 div class="buttons" { button class="main" { "Import these" } }
             }
         }

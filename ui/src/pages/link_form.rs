@@ -16,8 +16,18 @@ pub const FIELDS: [Field; 14] = [
     field("title", "Title", "", Kind::Line),
     field("tags", "Tags", "Several with commas between them.", Kind::List),
     field("note", "Note", "", Kind::Area),
-    field("not_before", "Begins", "Before this its code is unknown. Empty: at once.", Kind::Time),
-    field("expire_time", "Ends", "From then on visitors are told that it is gone. Empty: never.", Kind::Time),
+    field(
+        "not_before",
+        "Begins",
+        "Until then visitors are told that there is no such page (404). Empty: at once.",
+        Kind::Time,
+    ),
+    field(
+        "expire_time",
+        "Ends",
+        "From then on visitors are told that it is gone (410). Empty: never.",
+        Kind::Time,
+    ),
     field(
         "expired_target",
         "Leads there once it has ended",
@@ -27,7 +37,7 @@ pub const FIELDS: [Field; 14] = [
     field(
         "status",
         "Kind of redirect",
-        "Browsers may keep 301 and 308 for as long as you say below; a change is seen only after that.",
+        "With 301 and 308 a browser goes on without asking for as long as you say below: it sees a change only after that.",
         Kind::NumberChoice(&[
             ("302", "302: found (usual)"),
             ("301", "301: moved for good"),
@@ -45,8 +55,8 @@ pub const FIELDS: [Field; 14] = [
     ),
     field(
         "class",
-        "When an edge cannot know whether it is current",
-        "",
+        "While a server that redirects (an edge) is cut off",
+        "It cannot know then whether the link was changed.",
         Kind::Choice(&[("", "as the domain says"), fields::NORMAL, fields::STRICT]),
     ),
     field("external_id", "Name in another system", "One link of a domain has it.", Kind::Line),
@@ -55,11 +65,15 @@ pub const FIELDS: [Field; 14] = [
 ];
 
 /// What only a new link has.
-pub const CODE: Field =
-    field("code", "Code", "What stands behind the host. Empty: seven characters are drawn.", Kind::Line);
+pub const CODE: Field = field(
+    "code",
+    "Code",
+    "The end of the short address, such as party. Empty: linkr makes up seven characters.",
+    Kind::Line,
+);
 /// How a code is drawn.
 pub const DRAWING: [Field; 3] = [
-    field("code_prefix", "A drawn code begins with", "", Kind::Line),
+    field("code_prefix", "A code that linkr makes up begins with", "", Kind::Line),
     field("code_length", "and has so many more characters", "4 to 32. Empty: 7.", Kind::Number),
     field(
         "code_alphabet",
@@ -74,6 +88,8 @@ pub const FLATTEN: Field =
 
 /// Fields that are shown at once; the others are behind a word.
 const FIRST: usize = 6;
+/// Of those the first that are no times: what follows is in the zone of the form.
+const UNTIMED: usize = 4;
 
 /// A form under way.
 pub struct LinkForm<'a> {
@@ -85,6 +101,10 @@ pub struct LinkForm<'a> {
     pub wrong: Option<&'a Refusal>,
     /// Whether the script may begin with the visitor's zone: no time stands in it yet.
     pub fresh: bool,
+    /// The zone of its times where nobody typed another.
+    pub zone: &'a str,
+    /// Where the link is that has the code already, if that is why.
+    pub taken: Option<&'a str>,
 }
 
 impl LinkForm<'_> {
@@ -97,6 +117,7 @@ impl LinkForm<'_> {
                         Some(field) => { a href={ "#" (field.name) } { (show::sentence(&refusal.detail)) } }
                         None => { (show::sentence(&refusal.detail)) }
                     }
+                    @if let Some(taken) = self.taken { " " a href=(taken) { "Look at that link" } "." }
                     " Nothing was saved; what you typed is still here."
                 }
             }
@@ -126,8 +147,9 @@ impl LinkForm<'_> {
         let wrong = self.named().is_some_and(|named| others.iter().any(|field| field.name == named.name));
         let open = wrong || !others.iter().all(usual);
         html! {
-            @for field in first { (self.field(field)) }
-            (fields::zone_field(self.form, self.wrong, self.fresh))
+            @for field in &first[..UNTIMED] { (self.field(field)) }
+            (fields::kept_zone_field(self.form, self.wrong, self.zone, self.fresh))
+            @for field in &first[UNTIMED..] { (self.field(field)) }
             details open[open] {
                 summary { "More: redirect, query, other systems" }
                 @for field in others { (self.field(field)) }

@@ -13,6 +13,7 @@ pub async fn show(visit: Visit) -> Result<Answer, Refusal> {
     let body = html! {
         dl class="facts" {
             div { dt { "Key" } dd { @if rights.key_id.is_empty() { "none is asked for here" } @else { code { (rights.key_id) } } } }
+            @if !rights.client.is_empty() { div { dt { "Used by" } dd { (rights.client) } } }
             div { dt { "Allows" } dd { (rights.scopes.join(", ")) } }
             div { dt { "Domains" } dd { @if rights.domains.is_empty() { "all" } @else { (rights.domains.join(", ")) } } }
             div { dt { "Sessions" } dd { (sessions) " with this key on this server" } }

@@ -36,7 +36,7 @@ pub async fn list(visit: Visit) -> Result<Answer, Refusal> {
                 thead {
                     tr {
                         th scope="col" { "Tag" } th scope="col" { "Links" }
-                        @if visit.rights.allow("clicks:read") { th scope="col" { "Clicks" } }
+                        @if visit.rights.allow("clicks:read") { th scope="col" data-nosort="" { "Clicks" } }
                     }
                 }
                 tbody { @for tag in tags { (row(&visit, tag)) } }

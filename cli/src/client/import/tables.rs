@@ -8,6 +8,7 @@ use super::lines::{BEHIND, LineCounter, LineEnds};
 use super::row::{MAP_COLUMN, REJECT_COLUMNS, Reason, Record, SourceLink};
 use crate::args::Format;
 use crate::client::fields::unguarded;
+use proto::file::MARK;
 use std::io::Read;
 
 /// The forms of others that have a header.
@@ -186,12 +187,46 @@ pub fn statements(source: Box<dyn Read + Send>, separator: u8) -> csv::Result<Ve
     reader.byte_records().map(|record| Ok(cells(&record?, &meant).concat())).collect()
 }
 
-fn own(header: &[String], given: &[(String, String)]) -> Result<Columns, String> {
-    let missing = Columns::missing(header, given);
-    let fault = |field: &str| {
+/// A column that every link needs, and that a header does not name.
+pub struct MissingColumn {
+    /// The field.
+    pub field: &'static str,
+    /// Another form whose columns these are.
+    pub other: Option<Format>,
+    /// Whether these are rows of a map.
+    pub is_map: bool,
+}
+
+impl MissingColumn {
+    /// Of a first line; `given` names columns of fields.
+    pub fn of_line(first: &[u8], given: &[(String, String)]) -> Option<Self> {
+        let mut reader = csv::ReaderBuilder::new()
+            .delimiter(separator(first))
+            .has_headers(false)
+            .from_reader(first.strip_prefix(MARK).unwrap_or(first));
+        let mut names = csv::StringRecord::new();
+        reader.read_record(&mut names).ok()?;
+        let header: Vec<String> = names
+            .iter()
+            .map(str::trim)
+            .filter(|column| !REJECT_COLUMNS.contains(column))
+            .map(str::to_owned)
+            .collect();
+        if header == [JSON_COLUMN] { None } else { Self::of(&header, given) }
+    }
+
+    fn of(header: &[String], given: &[(String, String)]) -> Option<Self> {
+        let field = Columns::missing(header, given)?;
+        let is_map = header == [MAP_COLUMN];
         let other = OTHERS.into_iter().find(|format| matches!(Dialect::of(*format, header), Some(Ok(_))));
-        let hint = match other {
-            _ if header == [MAP_COLUMN] => ": these are rows of a map: name its --format".to_owned(),
+        Some(Self { field, other, is_map })
+    }
+
+    /// For who gave a command.
+    fn words(&self) -> String {
+        let field = self.field;
+        let hint = match self.other {
+            _ if self.is_map => ": these are rows of a map: name its --format".to_owned(),
             Some(other) => {
                 format!(
                     ": is it --format {}? If not, --columns {field}=NAME says which one it is",
@@ -201,18 +236,21 @@ fn own(header: &[String], given: &[(String, String)]) -> Result<Columns, String>
             None => format!(": --columns {field}=NAME says which one it is"),
         };
         format!("its first line does not name the column '{field}'{hint}")
-    };
-    match missing {
-        Some(field) if given.is_empty() => Err(fault(field)),
+    }
+}
+
+fn own(header: &[String], given: &[(String, String)]) -> Result<Columns, String> {
+    match MissingColumn::of(header, given) {
+        Some(missing) if given.is_empty() => Err(missing.words()),
         missing => {
             let columns = Columns::of(header, given)?;
-            missing.map_or(Ok(columns), |field| Err(fault(field)))
+            missing.map_or(Ok(columns), |missing| Err(missing.words()))
         }
     }
 }
 
 /// What stands between the columns of a header: there is more of it than of the others.
-fn separator(first: &[u8]) -> u8 {
+pub fn separator(first: &[u8]) -> u8 {
     let (mut quoted, mut counts) = (false, [(b',', 0), (b';', 0), (b'\t', 0), (b'|', 0)]);
     for &byte in first {
         quoted ^= byte == b'"';

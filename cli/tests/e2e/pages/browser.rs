@@ -161,7 +161,11 @@ impl Walk<'_> {
         self.driver.keys(ENTER);
         self.told("Created");
         let ends = "document.querySelector('time[datetime=\"2099-12-04T11:00:00Z\"]').textContent";
-        assert_eq!(self.driver.value(ends), "2099-12-04 12:00:00", "it is shown in the visitor's zone");
+        assert_eq!(
+            self.driver.value(ends),
+            "2099-12-04 12:00:00 Europe/Berlin",
+            "it is shown in the visitor's zone"
+        );
         self.look("link");
     }
 
@@ -188,13 +192,23 @@ impl Walk<'_> {
 
     fn do_many_at_once(&mut self) {
         self.open("/ui/links?begins=promo-");
-        self.driver.click("[data-pick-all]");
+        self.driver.click("button[data-pick-all]");
         self.look("bulk");
         self.driver.tab_to("#bulk-tag");
         self.driver.keys("flyer");
         self.driver.tab_to("button[value=tag]");
         self.driver.keys(SPACE);
         self.told("Changed 50 links.");
+        self.look("bulk-told");
+        self.driver.click("main .notice button");
+        self.told("Changed 50 links.");
+        // All of the list: asked once more, and given up.
+        self.driver.click("input[name=all]");
+        self.driver.click("button[value=disable]");
+        self.driver.until("document.querySelector('h1').textContent == 'Disable?'");
+        self.look("bulk-asked");
+        self.driver.click("main .buttons a");
+        self.driver.until("location.pathname == '/ui/links' && document.readyState == 'complete'");
         self.open("/ui/link?domain=go.example&code=poster");
         self.driver.click("[data-copy]");
         self.driver.until("document.querySelector('[data-copy]').textContent != 'Copy'");
@@ -302,6 +316,10 @@ impl Walk<'_> {
             self.open(path);
             self.look(name);
         }
+        self.open("/ui/keys");
+        self.driver.click("a[href^='/ui/keys/revoke']");
+        self.driver.until("location.pathname == '/ui/keys/revoke' && document.readyState == 'complete'");
+        self.look("key");
     }
 
     /// Why an edge answers what it answers, by keyboard; and numbers that come by themselves.

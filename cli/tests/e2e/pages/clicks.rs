@@ -70,7 +70,7 @@ fn the_pages_of_clicks_show_what_is_counted() {
         "0 in the time before it".to_owned(),
         "Complete up to <time".to_owned(),
         "No click of this time is known to be lost.".to_owned(),
-        "<code>stats</code> of this domain are <code>counts</code>".to_owned(),
+        "its <code>stats</code> are <code>counts</code> now".to_owned(),
         "leads to <code>https://example.com/</code>".to_owned(),
     ] {
         assert!(page.contains(&part), "{part}: {page}");
@@ -102,7 +102,7 @@ fn the_pages_of_clicks_show_what_is_counted() {
     let wrong = person.get("/ui/clicks?domain=*&code=x");
     assert!(wrong.status == 400 && wrong.body.contains("of which domain x is"), "{}", wrong.body);
     let full = person.get("/ui/clicks?domain=go.example").body;
-    assert!(!full.contains("Visitors are not counted"), "{full}");
+    assert!(!full.contains("These are clicks and not visitors"), "{full}");
 }
 
 #[test]
@@ -115,12 +115,21 @@ fn codes_that_are_dead_are_found_and_made() {
     told(&linkr, &dir);
     let page = person.get("/ui/clicks/unknown").body;
     assert!(
-        row(&page, "/printed").contains(" 2 ") && page.contains("4 requests for any such code"),
+        row(&page, "/printed").contains(" 2 ") && page.contains("4 requests for codes without a link"),
         "{page}"
     );
     assert!(!page.contains("<b>") && page.contains("/%3Cscript%3E"), "{page}");
     assert!(page.contains("href=\"/ui/links/new?domain=-&amp;code=printed\""), "{page}");
     assert!(person.get("/ui/links/new?domain=-&code=printed").body.contains("value=\"printed\""));
+    // One that has a link now is told as such.
+    linkr.ok(&dir, &["link", "create", "https://example.com/", "--code", "printed"]);
+    let page = person.get("/ui/clicks/unknown").body;
+    assert!(row(&page, "/printed").contains("has a link  since "), "{}", row(&page, "/printed"));
+    assert!(
+        page.contains("href=\"/ui/link?domain=-&amp;code=printed\"")
+            && !page.contains("code=printed\" aria-label=\"Make"),
+        "{page}"
+    );
     let few = person.get("/ui/clicks").body;
     assert!(row(&few, "/printed").contains(" 2 ") && few.contains("/ui/clicks/unknown?domain=-"), "{few}");
 }

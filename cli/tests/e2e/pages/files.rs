@@ -82,14 +82,20 @@ fn files_become_links_and_rejected_rows_are_mended_in_place() {
     let done = person.submit(page, "/ui/links/import", &[("rows", &mended)]).body;
     assert!(done.contains("4 of 4 rows: <strong>3 created</strong>, 0 there already, 1 rejected."), "{done}");
 
+    // As it was pasted: without a form, and without a header.
+    let bare = [("rows", "bare,https://a.example/bare\nworse,nowhere\n"), ("headless", "1")];
+    let done = person.submit(&form, "/ui/links/import", &bare).body;
+    assert!(done.contains("2 of 2 rows: <strong>1 created</strong>, 0 there already, 1 rejected."), "{done}");
+    assert!(done.contains("<th scope=\"row\">2</th>"), "{done}");
+
     let map = "map $uri $target {\n  /old https://a.example/new;\n  /vars $scheme://a.example/;\n}\n";
     let done = person.submit(&form, "/ui/links/import", &[("form", "nginx-map"), ("rows", map)]).body;
     assert!(done.contains("2 of 2 rows: <strong>1 created</strong>, 0 there already, 1 rejected."), "{done}");
     assert!(done.contains("a map says neither"), "what was decided is told: {done}");
     for (fields, said) in [
-        (&[("rows", "code,target\n")][..], "in which form"),
+        (&[("rows", "nonsense\n")][..], "Choose the form"),
         (&[("rows", " ")], "There are no rows"),
-        (&[("form", "csv"), ("rows", "a,b\n1,2\n")], "does not name the column"),
+        (&[("form", "csv"), ("rows", "a,b\n1,2\n")], "names no column code"),
         (&[("form", "csv"), ("rows", "code,target\n"), ("base", "nowhere")], "the host of targets"),
     ] {
         let refused = person.submit(&form, "/ui/links/import", fields);

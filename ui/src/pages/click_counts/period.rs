@@ -14,7 +14,8 @@ const HOUR: i64 = 3_600;
 const DAY: i64 = 24 * HOUR;
 
 /// The ranges that end now: name in the address, and word.
-pub const RANGES: [(&str, &str); 5] = [
+pub const RANGES: [(&str, &str); 6] = [
+    ("today", "today"),
     ("24h", "the last 24 hours"),
     ("7d", "the last 7 days"),
     ("30d", "the last 30 days"),
@@ -28,7 +29,7 @@ const USUAL: &str = "7d";
 pub const FROM: Field = Field {
     name: "from",
     label: "From",
-    hint: "Counts instead of the choice above, in the zone below.",
+    hint: "Counts instead of the choice above, in the zone of this form.",
     kind: Kind::Time,
 };
 pub const TO: Field = Field { name: "to", label: "Until", hint: "Empty: until now.", kind: Kind::Time };
@@ -122,10 +123,17 @@ impl Period {
         })
     }
 
-    /// What time it is, behind "in".
-    pub fn words(&self) -> &'static str {
-        let word = RANGES.iter().find(|(name, _)| *name == self.name).map(|(_, word)| *word);
-        word.unwrap_or("the time that you chose")
+    /// What time it is, behind a number of clicks.
+    pub fn words(&self) -> String {
+        match RANGES.iter().find(|(name, _)| *name == self.name) {
+            Some(("today", word)) => (*word).to_owned(),
+            Some((_, word)) => format!("in {word}"),
+            None => {
+                let zone = TimeZone::get(&self.zone).unwrap_or(TimeZone::UTC);
+                let Range { from, until } = &self.now;
+                format!("from {} until {}", fields::in_zone(from, &zone), fields::in_zone(until, &zone))
+            }
+        }
     }
 }
 
@@ -148,6 +156,7 @@ impl Bounds {
     fn ending_now(name: &'static str, until: ZonedDateTime) -> Result<Self, Error> {
         let today = until.start_of_day();
         let (from, length) = match name {
+            "today" => (today?, 1.days()),
             "24h" => (hour(&until)?.checked_sub(23.hours())?, 24.hours()),
             "30d" => (today?.checked_sub(29.days())?, 30.days()),
             "90d" => (today?.checked_sub(89.days())?, 90.days()),
@@ -185,7 +194,7 @@ fn hour(at: &ZonedDateTime) -> Result<ZonedDateTime, Error> {
 
 fn usual(name: &str, seconds: i64) -> &'static Step {
     let at = match (name, seconds) {
-        ("24h", _) => 1,
+        ("today" | "24h", _) => 1,
         ("12m", _) => 4,
         ("", ..=10_800) => 0,
         ("", ..=172_800) => 1,
@@ -243,6 +252,12 @@ mod tests {
             ["2024-10-31T23:00:00Z", "2025-10-25T12:30:10Z"],
         );
         check(
+            &format!("{berlin}&last=today"),
+            "hour",
+            ["2026-10-24T22:00:00Z", "2026-10-25T13:30:10Z"],
+            ["2026-10-23T22:00:00Z", "2026-10-24T12:30:10Z"],
+        );
+        check(
             "last=none",
             "day",
             ["2026-10-19T00:00:00Z", "2026-10-25T13:30:10Z"],
@@ -283,7 +298,14 @@ mod tests {
         let long = read("last=90d&by=quarter").unwrap();
         assert_eq!((long.step.name, long.coarser), ("day", true));
         let short = read("last=7d&by=quarter").unwrap();
-        assert_eq!((short.step.name, short.coarser, short.words()), ("quarter", false, "the last 7 days"));
+        assert_eq!((short.step.name, short.coarser), ("quarter", false));
+        assert_eq!(short.words(), "in the last 7 days");
+        assert_eq!(read("last=today").unwrap().words(), "today");
+        let typed = read("zone=Europe/Berlin&from=2026-10-20T12:00&to=2026-10-21T00:00").unwrap();
+        assert_eq!(
+            typed.words(),
+            "from 2026-10-20 12:00:00 Europe/Berlin until 2026-10-21 00:00:00 Europe/Berlin"
+        );
         assert_eq!(read("from=1971-01-01T00:00&by=hour").unwrap().step.name, "month");
     }
 
