@@ -73,7 +73,7 @@ fn what_is_wrong_is_seen() {
     for (shown, fault) in [
         ("linkr link create URL --code c --ack propagated", None),
         ("linkr link … --ack propagated", None),
-        ("linkr link get\\|update CODE [--target URL]", None),
+        ("linkr link create\\|update CODE [--title T]", None),
         ("linkr doctor edge --also ADDR --snapshot FILE", None),
         ("linkr control --store S bump-epoch --above N", None),
         ("linkr lnk create", Some("linkr has no command lnk")),
