@@ -105,7 +105,7 @@ fn has_link(link: &Value) -> Markup {
     html! {
         @if deleted { span class="mark bad" { "has a deleted link" } } @else { span class="mark good" { "has a link" } }
         @if !deleted { " since " (show::time(text(link, "create_time"))) } " "
-        a href=(show::link_href("/ui/link", link)) aria-label={ "Look at the link of " (text(link, "code")) } { "Look at it" }
+        a href=(show::link_href("/ui/link", link)) aria-label={ "Look at it, the link of " (text(link, "code")) } { "Look at it" }
     }
 }
 
