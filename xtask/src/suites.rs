@@ -1,5 +1,5 @@
-//! The test programs of the workspace, run in two lanes: those that start servers wait half of their time, and the others
-//! compute meanwhile.
+//! The test programs of the workspace, run in two lanes: those that start servers or read the clock wait half of their time, and
+//! those that only compute run meanwhile.
 
 use serde_json::Value;
 use std::fmt::Write as _;
@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
-/// What cargo calls the programs that start servers: control's and store's suites, and the test of whole processes.
-const WITH_SERVERS: [&str; 2] = ["e2e", "suite"];
+/// Folders of the crates whose tests no neighbour makes fail: those that wait for nothing and read no clock, what runs them, and what
+/// packs a release.
+const BESIDE: [&str; 9] = ["link", "clicks", "feed", "hot", "record", "journal", "sim", "fuzz", "xtask"];
 
 /// One test program, as cargo built it.
 pub struct TestProgram {
@@ -50,17 +51,17 @@ fn programs(messages: &str) -> Vec<TestProgram> {
     messages.lines().filter_map(program).collect()
 }
 
-/// Runs all of them with these words to their end, and fails with the names of those that failed. Programs without servers run beside the others
-/// with the lowest priority, so that no test that measures time waits for them; what they print comes when they end.
+/// Runs all of them with these words to their end, and fails with the names of those that failed. Those that only compute have the
+/// lowest priority, so that no test that measures time waits for them; what they print comes when they end.
 pub fn run(programs: &[TestProgram], threads: &str, words: &[&str]) -> Result<(), String> {
-    let (with_servers, others): (Vec<_>, Vec<_>) =
-        programs.iter().partition(|program| WITH_SERVERS.contains(&program.target.as_str()));
+    let computes = |program: &&TestProgram| BESIDE.iter().any(|name| program.folder.ends_with(name));
+    let (beside, others): (Vec<_>, Vec<_>) = programs.iter().partition(computes);
     let failed = std::thread::scope(|scope| {
         let beside = scope.spawn(|| {
-            others.into_iter().filter(|program| !quietly(program, threads, words)).collect::<Vec<_>>()
+            beside.into_iter().filter(|program| !quietly(program, threads, words)).collect::<Vec<_>>()
         });
         let mut failed: Vec<_> =
-            with_servers.into_iter().filter(|program| !loudly(program, threads, words)).collect();
+            others.into_iter().filter(|program| !loudly(program, threads, words)).collect();
         failed.extend(beside.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
         failed
     });
@@ -126,12 +127,12 @@ mod tests {
 
     #[test]
     fn a_program_that_fails_or_cannot_run_is_named() {
-        let program = |path: &str, target: &str| TestProgram {
+        let program = |path: &str, folder: &str| TestProgram {
             path: path.into(),
-            folder: ".".into(),
-            target: target.to_owned(),
+            folder: folder.into(),
+            target: "suite".to_owned(),
         };
-        let programs = [program("true", "e2e"), program("false", "sim"), program("/nowhere", "suite")];
+        let programs = [program("true", "."), program("false", "../sim"), program("/nowhere", ".")];
         let why = run(&programs, "1", &[]).unwrap_err();
         assert!(why.contains("  false ") && why.contains("/nowhere") && !why.contains("  true "), "{why}");
         assert_eq!(run(&programs[..1], "1", &[]), Ok(()));
