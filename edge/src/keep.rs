@@ -7,8 +7,6 @@ mod tests;
 mod write;
 
 pub use read::{LoadedSnapshot, restore};
-use std::io;
-use std::panic::resume_unwind;
 pub use write::write_for_heir;
 
 use crate::shared::Shared;
@@ -17,20 +15,6 @@ use exposition::StartFault;
 use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 use write::WriteSchedule;
-
-/// Does some work on a thread of its own, and waits for it, while a process of this edge answers visitors on the same cores, who go first.
-///
-/// # Errors
-/// No thread can be started.
-pub fn beside_visitors<T: Send>(work: impl FnOnce() -> T + Send) -> io::Result<T> {
-    std::thread::scope(|scope| {
-        let thread = std::thread::Builder::new().name("links".into()).spawn_scoped(scope, || {
-            sys::take_a_tenth();
-            work()
-        })?;
-        Ok(thread.join().unwrap_or_else(|panic| resume_unwind(panic)))
-    })
-}
 
 /// The thread that writes the file.
 pub struct Keeper {

@@ -361,19 +361,14 @@ fn prepare(
         Shared::new(config.hot_set_bytes, workers, ask, snapshot.transpose()?, redis).with_rings(rings);
     shared.clicks = config.clicks.clone().map(Clicks::new);
     let shared = Arc::new(shared);
-    let restore = |links: &Snapshot| match is_heir {
-        true => keep::beside_visitors(|| keep::restore(links, &shared))
-            .map_err(|fault| StartFault::because("cannot start a thread that loads links", fault)),
-        false => Ok(keep::restore(links, &shared)),
-    };
     let (mut restored, mut keeper) = (None, None);
     if let Some(snapshot) = &shared.snapshot {
-        restored = restore(snapshot)?;
+        restored = keep::restore(snapshot, &shared);
         keeper = Some(Keeper::start(Arc::clone(&shared), restored.is_some())?);
     }
     let shares = config.shares.clone();
     if let Some(shares) = shares.as_ref().filter(|_| is_heir) {
-        restored = restore(&Snapshot::for_heirs(&shares.links))?;
+        restored = keep::restore(&Snapshot::for_heirs(&shares.links), &shared);
     }
     let manner = WorkerOptions {
         pinned: !config.unpinned,

@@ -48,14 +48,6 @@ pub fn let_others_go_first() {
     unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, 19) };
 }
 
-/// The calling thread gets a tenth of a core that another thread of this process wants whole, and all of it when no other has
-/// something to do. For work that has to be done in time: behind [`let_others_go_first`], a core that visitors keep busy would leave it
-/// next to nothing. Failing costs speed only.
-pub fn take_a_tenth() {
-    // SAFETY: nothing is handed over; on Linux it is the calling thread alone that becomes nicer.
-    unsafe { libc::nice(10) };
-}
-
 /// The calling thread asks for short turns, so that it has one as soon as it wakes: a thread of ordinary turns, of this
 /// process or of another, is not let run to the end of its own (2.8 ms). Its part of the core stays the same. Failing
 /// costs speed only; kernels before 6.12 do not know of it, and a policy that somebody has chosen is left alone.
@@ -311,13 +303,6 @@ pub fn pipe_at(path: &std::path::Path) -> io::Result<()> {
     }
 }
 
-/// Of the calling thread.
-#[cfg(test)]
-pub fn niceness() -> i32 {
-    let stat = std::fs::read_to_string("/proc/thread-self/stat").unwrap();
-    stat.rsplit(')').next().unwrap().split_whitespace().nth(16).unwrap().parse().unwrap()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -337,10 +322,14 @@ mod tests {
 
     #[test]
     fn a_thread_can_have_short_turns() {
+        let nice = || {
+            let stat = std::fs::read_to_string("/proc/thread-self/stat").unwrap();
+            stat.rsplit(')').next().unwrap().split_whitespace().nth(16).unwrap().to_owned()
+        };
         std::thread::spawn(move || {
             let_others_go_first();
             assert!(take_short_turns());
-            assert_eq!(niceness(), 19, "nothing else has changed");
+            assert_eq!(nice(), "19", "nothing else has changed");
         })
         .join()
         .unwrap();

@@ -3,7 +3,7 @@
 
 use crate::attacks::Driver;
 use crate::cores::{CoreTime, cpu_seconds};
-use crate::fleet::{EDGE_CORE, Fleet, OTHER_CORE, pinned, say};
+use crate::fleet::{EDGE_CORE, Fleet, OTHER_CORE, pinned};
 use crate::http::get;
 use crate::load::{LoadProcess, begin_under};
 use crate::process::linkr;
@@ -32,10 +32,13 @@ const PAUSE: Duration = Duration::from_millis(200);
 const TAIL: Duration = Duration::from_secs(5);
 /// Links that are asked for: the generators read no more of them.
 const ASKED: usize = 20_000;
+/// Before a round is timed: five generators that begin beside each other are late, and so are those that they ask.
+const BEGINNING: Duration = Duration::from_secs(2);
 /// A quiet round takes no longer.
 const QUIET: u64 = 20;
-/// Runs a generator as soon as it has something to do, whatever else is on its core.
-const FIRST: [&str; 3] = ["chrt", "--fifo", "1"];
+/// What generators run under: not only the threads that send are kept off the edge's core. Whatever else they do, such as
+/// finding out which process answers, would be on it as well.
+const UNDER: [&str; 3] = ["taskset", "-c", OTHER_CORE];
 /// Longer than any kept connection of the load is silent.
 const DRAIN: &str = "2s";
 /// Every kind that is counted.
@@ -250,49 +253,26 @@ impl HandOvers {
              generators and control on core {OTHER_CORE}, the processes of the edge on core {EDGE_CORE}",
             self.links, self.rate
         );
-        let under = self.under();
         let mut outcome = Outcome::default();
-        outcome.add(self.round(&fleet, under, &file, &mut edge, 0)?);
+        outcome.add(self.round(&fleet, &file, &mut edge, 0)?);
         while outcome.hand_overs.len() < self.count {
             let left = self.count - outcome.hand_overs.len();
-            outcome.add(self.round(&fleet, under, &file, &mut edge, left)?);
+            outcome.add(self.round(&fleet, &file, &mut edge, left)?);
         }
-        outcome.add(self.round(&fleet, under, &file, &mut edge, 0)?);
+        outcome.add(self.round(&fleet, &file, &mut edge, 0)?);
         let counted = self.counted(&fleet, outcome.redirects).await?;
         Ok(self.judge(&outcome, counted))
     }
 
-    /// What the generators run under.
-    fn under(&self) -> &'static [&'static str] {
-        if self.untimed {
-            return &[];
-        }
-        match say(FIRST[0], &[&FIRST[1..], &["true"]].concat()) {
-            Ok(()) => &FIRST,
-            Err(why) => {
-                println!("SKIPPED: generators that go first on their core, as only root may ask for: {why}");
-                &[]
-            }
-        }
-    }
-
     /// Visitors for as long as a round takes, and hand-overs, `most` at most.
-    fn round(
-        &self,
-        fleet: &Fleet,
-        under: &[&str],
-        file: &Path,
-        edge: &mut Succession,
-        most: usize,
-    ) -> Result<Round, String> {
+    fn round(&self, fleet: &Fleet, file: &Path, edge: &mut Succession, most: usize) -> Result<Round, String> {
         let began = Instant::now();
         let loads: Vec<LoadProcess> = KINDS
             .iter()
-            .map(|kind| self.load(kind, fleet, under, file, edge, most == 0))
+            .map(|kind| self.load(kind, fleet, file, edge, most == 0))
             .collect::<Result<_, _>>()?;
         let (round, mut hand_overs) = (Duration::from_secs(self.round), Vec::new());
-        // The generators connect first.
-        std::thread::sleep(Duration::from_secs(2));
+        std::thread::sleep(BEGINNING + Duration::from_secs(1)); // they read the links, and connect, before they begin
         let before = [EDGE_CORE, OTHER_CORE].map(CoreTime::of);
         while hand_overs.len() < most && began.elapsed() + TAIL < round {
             hand_overs.push(edge.hand_over()?);
@@ -308,7 +288,6 @@ impl HandOvers {
         &self,
         kind: &Kind,
         fleet: &Fleet,
-        under: &[&str],
         file: &Path,
         edge: &Succession,
         is_quiet: bool,
@@ -319,12 +298,13 @@ impl HandOvers {
         };
         let time = if is_quiet { self.round.min(QUIET) } else { self.round };
         let (rate, time) = (format!("{}", self.rate * kind.part), time.to_string());
+        let beginning = BEGINNING.as_secs().to_string();
         let file = file.to_string_lossy();
         let mut words =
             vec!["--rate", &rate, "--time", &time, "--unknown", "0.1", "--links", &file, "--trust-any"];
-        words.extend(["--core", OTHER_CORE, "--shares-core"]);
+        words.extend(["--core", OTHER_CORE, "--shares-core", "--warmup", &beginning]);
         words.extend(kind.words);
-        begin_under(under, &url, &words, fleet.path(), &kind.name.replace(' ', "-"))
+        begin_under(&UNDER, &url, &words, fleet.path(), &kind.name.replace(' ', "-"))
     }
 
     /// What control has counted, when it is as many, or no more come.
@@ -394,19 +374,23 @@ impl Outcome {
         into.resize_with(KINDS.len(), Vec::new);
         let mut said = Vec::new();
         for ((report, kind), all) in reports.iter().zip(&KINDS).zip(into) {
+            for phase in [&report["cold"], &report["warm"]] {
+                let [requests, right, redirects] =
+                    [&phase["requests"], &phase["right"], &phase["statuses"]["3xx"]]
+                        .map(|count| count.as_u64().unwrap_or(0));
+                self.requests += requests;
+                self.wrong += requests - right.min(requests);
+                self.redirects += redirects;
+                if requests != right {
+                    println!("{}: {}", kind.name, phase["fates"]);
+                }
+            }
             let warm = &report["warm"];
-            let [requests, right, redirects] = [&warm["requests"], &warm["right"], &warm["statuses"]["3xx"]]
-                .map(|count| count.as_u64().unwrap_or(0));
-            self.requests += requests;
-            self.wrong += requests - right.min(requests);
-            self.redirects += redirects;
+            let requests = warm["requests"].as_u64().unwrap_or(0);
             let [p999, late] =
                 ["corrected", "lateness"].map(|what| warm[what]["p999"].as_f64().unwrap_or(f64::NAN));
             said.push(format!("{} {p999:.0} ({late:.0})", kind.name));
             all.push(Waits { requests, p999, late });
-            if requests != right {
-                println!("{}: {}", kind.name, warm["fates"]);
-            }
         }
         println!(
             "{:2} hand-overs, cores {:2.0} and {:2.0} % busy: {}",

@@ -188,12 +188,20 @@ impl Tally {
         if bits <= MOST_CELLS_BITS {
             cells.clear();
             cells.resize(1 << bits, 0);
-            packed.scan(|word: W, count| {
-                if admitted(word) {
-                    let sum = &mut cells[cell(word) as usize];
-                    *sum = sum.saturating_add(count);
-                }
-            })?;
+            let mut add = |cell: usize, count| cells[cell] = cells[cell].saturating_add(count);
+            match (&tests[..], &parts[..]) {
+                // As most questions are: by the kind and one dimension.
+                ([test], [part]) => packed.scan(|word: W, count| {
+                    if test.admitted[word.get(test.field) as usize] {
+                        add(word.get(part.field) as usize, count);
+                    }
+                }),
+                _ => packed.scan(|word: W, count| {
+                    if admitted(word) {
+                        add(cell(word) as usize, count);
+                    }
+                }),
+            }?;
             for (cell, count) in cells.iter().enumerate().filter(|(_, count)| **count > 0) {
                 sums.add(row(cell as u64)?, *count);
             }

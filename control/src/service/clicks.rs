@@ -91,7 +91,7 @@ impl Service {
     ) -> Result<v1::QueryClicksResponse, Fault> {
         let key = self.key(caller, &request.name).await?;
         single_kinds(&request.kinds)?;
-        let inquiry = Inquiry::parse(&question::of_link(request), unix_ms())?;
+        let inquiry = Inquiry::of_link(request, unix_ms())?;
         let subject = self.subject_of(caller, key, &request.name).await?;
         let lane = self.reach.lane(caller).await;
         self.counts(caller, &lane, subject, inquiry).await
@@ -269,6 +269,7 @@ fn counted(reader: &BoundReader<'_>, subject: Subject, inquiry: &Inquiry) -> Res
         times: inquiry.boundaries(),
         most: inquiry.limit,
         visitors: inquiry.kinds == [Kind::Human] && !inquiry.is_narrow(),
+        splits: inquiry.splits.iter().map(|split| split.question(inquiry.limit)).collect(),
     };
     reader.click_counts(&question).map(Counted::of).map_err(of_less)
 }

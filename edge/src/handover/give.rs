@@ -9,7 +9,7 @@ use super::{MOST, PROTOCOL, own_network, own_uid, step};
 use crate::background::{AdminDoor, AdminState};
 use crate::clicks::ClickOffer;
 use crate::gather::Gatherer;
-use crate::keep::{beside_visitors, write_for_heir};
+use crate::keep::write_for_heir;
 use crate::listen::{Address, InheritedListener};
 use crate::shared::Shared;
 use crate::snapshot::Snapshot;
@@ -145,8 +145,7 @@ impl Estate {
     fn give(&self, way: &mut Channel, snapshot: &Snapshot) -> Result<(), String> {
         self.hear_question(way)?;
         step("old-asked");
-        beside_visitors(|| write_for_heir(snapshot, &self.shared))
-            .flatten()
+        write_for_heir(snapshot, &self.shared)
             .map_err(|fault| format!("the snapshot cannot be written: {fault}"))?;
         step("old-written");
         way.allow(MOST);

@@ -317,10 +317,3 @@ fn what_is_no_file_is_no_snapshot_and_a_file_is_its_owners_alone() {
         assert_eq!(fs::metadata(&file).unwrap().mode() & 0o777, 0o600, "{}", file.display());
     }
 }
-
-#[test]
-fn what_is_done_beside_visitors_is_done_behind_them() {
-    let own = sys::niceness();
-    let there = beside_visitors(sys::niceness).unwrap();
-    assert_eq!((there, sys::niceness()), ((own + 10).min(19), own));
-}

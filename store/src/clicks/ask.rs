@@ -9,7 +9,7 @@ use super::run::{APARTS, Run, Step, part};
 use super::times::{DAY, MINUTE, QUARTER, QUARTERS, day_of, month_of, quarter, quarter_from};
 use super::unfolded::{LATEST, Tail, tail, unpacked_days};
 use crate::model::StoreFault;
-use crate::port::clicks::{ClickAnswer, ClickFilter, ClickGroup, ClickQuestion, DayVisitors};
+use crate::port::clicks::{ClickAnswer, ClickFilter, ClickGroup, ClickQuestion, DayVisitors, SplitAnswer};
 use clicks::Sketch;
 use clicks::ask::{Counts, Tally, TallyFault};
 use clicks::batch::Total;
@@ -17,6 +17,7 @@ use clicks::rollup::Dimension;
 use clicks::{Click, Kind};
 use link::Seq;
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 use std::sync::Arc;
 
 /// Rows of one link that are read at once.
@@ -29,8 +30,6 @@ struct Asked<'a> {
     question: &'a ClickQuestion,
     /// The first quarter, and the one behind the last.
     quarters: (i64, i64),
-    /// The dimension of which the sums are enough; `None`: whole roll-ups are read.
-    only: Option<Dimension>,
 }
 
 /// The answer to any question but that for a whole domain by its links, which is in `by_link`.
@@ -43,12 +42,15 @@ pub(crate) async fn counts<R: ClickRows>(
     let asked = Asked {
         question,
         quarters: (quarter(question.from.max(0)), quarter_from(question.until.clamp(0, LATEST))),
-        only: only(&question.filter, &question.groups),
     };
     let whole = [asked.quarters.0 * QUARTER, asked.quarters.1 * QUARTER];
     let times = if question.times.is_empty() { &whole[..] } else { &question.times };
-    let tally = Tally::new(&question.filter, &question.groups, times).map_err(|e| fault(&e))?;
-    let mut count = Counting { tally, texts, step: Step::Quarter, visitors: BTreeMap::new() };
+    let mut parts = vec![Part::new(&question.filter, &question.groups, times, question.most)?];
+    for split in &question.splits {
+        parts.push(Part::new(&split.filter, &split.groups, &whole, split.most)?);
+    }
+    let active = 0..parts.len();
+    let mut count = Counting { parts, active, texts, step: Step::Quarter, visitors: BTreeMap::new() };
     let deleted = Deletions::read(rows).await?;
     match &question.links {
         Some(links) => {
@@ -60,25 +62,32 @@ pub(crate) async fn counts<R: ClickRows>(
             for (from, links) in by_begin {
                 let links: Vec<i64> = links.into_iter().collect();
                 for links in links.chunks(LINKS) {
-                    subjects(rows, &asked, links, (from, asked.quarters.1), &mut count).await?;
+                    let range = (from, asked.quarters.1);
+                    subjects(rows, links, range, question.visitors, &mut count).await?;
                 }
             }
         }
         None => {
             let from = deleted.from(question.domain, None).max(asked.quarters.0);
-            let number =
-                asked.only.map_or(0, |only| APARTS.iter().take_while(|one| **one != only).count() as i64 + 1);
-            let of = subject_of(question.domain, number);
-            subjects(rows, &asked, &[of], (from, asked.quarters.1), &mut count).await?;
-            if question.visitors && number > 0 {
-                let of = subject_of(question.domain, 0);
-                visitors(rows, of, (from, asked.quarters.1), &mut count).await?;
+            let range = (from, asked.quarters.1);
+            // The sums of a domain by each dimension are a subject of their own.
+            for at in 0..count.parts.len() {
+                count.active = at..at + 1;
+                let visited = question.visitors && at == 0;
+                let before = |only: Dimension| APARTS.iter().take_while(|one| **one != only).count() as i64;
+                let number = count.parts[at].only.map_or(0, |only| before(only) + 1);
+                let of = subject_of(question.domain, number);
+                subjects(rows, &[of], range, visited && number == 0, &mut count).await?;
+                if visited && number > 0 {
+                    visitors(rows, subject_of(question.domain, 0), range, &mut count).await?;
+                }
             }
+            count.active = 0..count.parts.len();
             totals(rows, &asked, from, &mut count).await?;
         }
     }
     let left_out = waiting(rows, memory, &asked, &deleted, &mut count).await?;
-    Ok(ClickAnswer { left_out, ..count.finish(question.most) })
+    Ok(ClickAnswer { left_out, ..count.finish() })
 }
 
 /// The one dimension that a question names beside kind and time. Sums by any are enough where it names none.
@@ -105,37 +114,94 @@ fn only(filter: &ClickFilter, groups: &[ClickGroup]) -> Option<Dimension> {
 
 /// What is counted so far.
 struct Counting {
-    tally: Tally,
+    /// That of the question, and behind it those of its splits.
+    parts: Vec<Part>,
+    /// Those that the rows which are read are counted in.
+    active: Range<usize>,
     texts: Arc<Texts>,
     step: Step,
     visitors: BTreeMap<i64, Sketch>,
 }
 
+/// What is counted in one way.
+struct Part {
+    tally: Tally,
+    /// The dimension of which the sums are enough; `None`: whole roll-ups are read.
+    only: Option<Dimension>,
+    /// Groups of it that are answered.
+    most: usize,
+}
+
+impl Part {
+    fn new(
+        filter: &ClickFilter,
+        groups: &[ClickGroup],
+        times: &[i64],
+        most: usize,
+    ) -> Result<Self, StoreFault> {
+        let tally = Tally::new(filter, groups, times).map_err(|e| fault(&e))?;
+        Ok(Self { tally, only: only(filter, groups), most })
+    }
+}
+
 impl Counting {
-    fn rollup(&mut self, subject: i64, quarter: i64, bytes: &[u8]) -> Result<(), StoreFault> {
+    /// Adds an entry of a run or a row: `in_parts`, where it is the sums by one dimension each.
+    fn add(&mut self, subject: i64, quarter: i64, bytes: &[u8], in_parts: bool) -> Result<(), StoreFault> {
         let uid = u64::try_from(subject).unwrap_or_default(); // a domain's own have no link
-        self.tally.rollup(uid, quarter * QUARTER, bytes, &*self.texts).map_err(|e| fault(&e))
+        for own in &mut self.parts[self.active.clone()] {
+            let bytes = match (in_parts, own.only) {
+                (false, _) => bytes,
+                (true, Some(only)) => part(bytes, only)?,
+                (true, None) => continue,
+            };
+            own.tally.rollup(uid, quarter * QUARTER, bytes, &*self.texts).map_err(|e| fault(&e))?;
+        }
+        Ok(())
+    }
+
+    /// Adds the whole roll-up of what has sums beside it.
+    fn add_whole(&mut self, subject: i64, quarter: i64, bytes: &[u8]) -> Result<(), StoreFault> {
+        let uid = u64::try_from(subject).unwrap_or_default();
+        for own in self.parts[self.active.clone()].iter_mut().filter(|own| own.only.is_none()) {
+            own.tally.rollup(uid, quarter * QUARTER, bytes, &*self.texts).map_err(|e| fault(&e))?;
+        }
+        Ok(())
+    }
+
+    /// Whether some of it is counted out of sums (or out of whole roll-ups).
+    fn reads(&self, sums: bool) -> bool {
+        self.parts[self.active.clone()].iter().any(|own| own.only.is_some() == sums)
+    }
+
+    fn click(&mut self, click: &Click) -> Result<(), StoreFault> {
+        self.parts.iter_mut().try_for_each(|own| own.tally.click(click)).map_err(|e| fault(&e))
+    }
+
+    fn total(&mut self, total: &Total) -> Result<(), StoreFault> {
+        self.parts.iter_mut().try_for_each(|own| own.tally.total(total)).map_err(|e| fault(&e))
     }
 
     fn visit(&mut self, day: i64, more: &Sketch) {
         self.visitors.entry(day).or_default().merge(more);
     }
 
-    fn finish(self, most: usize) -> ClickAnswer {
-        let Counts { rows, total, more } = self.tally.finish(most);
+    fn finish(self) -> ClickAnswer {
+        let mut counts = self.parts.into_iter().map(|own| own.tally.finish(own.most));
+        let Counts { rows, total, more } = counts.next().unwrap_or_default();
+        let splits = counts.map(|Counts { rows, total, .. }| SplitAnswer { groups: rows, total }).collect();
         let day = |(day, sketch): (i64, Sketch)| DayVisitors { day, visitors: sketch.count() };
         let visitors = self.visitors.into_iter().map(day).collect();
         let step = self.step.quarters() * QUARTER;
-        ClickAnswer { groups: rows, total, visitors, more, step, left_out: None }
+        ClickAnswer { groups: rows, total, visitors, more, splits, step, left_out: None }
     }
 }
 
 /// Everything of some links, or of a domain itself.
 async fn subjects<R: ClickRows>(
     rows: &R,
-    asked: &Asked<'_>,
     subjects: &[i64],
     (from, before): (i64, i64),
+    visited: bool,
     count: &mut Counting,
 ) -> Result<(), R::Fault> {
     if from >= before {
@@ -159,21 +225,20 @@ async fn subjects<R: ClickRows>(
                 let run = Run::of(&cell.value)?;
                 count.step = count.step.max(run.step);
                 let day = day_of(cell.key[2]);
-                if let Some(bytes) = run.visitors.filter(|_| asked.question.visitors) {
+                if let Some(bytes) = run.visitors.filter(|_| visited) {
                     count.visit(day, &sketch(bytes)?);
                 }
-                match (run.in_parts, asked.only) {
-                    (true, None) => whole.push(cell.key),
-                    (in_parts, only) => {
-                        for entry in run.entries() {
-                            let (at, bytes) = entry?;
-                            let at = day * QUARTERS + i64::from(at);
-                            if (from..before).contains(&at) {
-                                let only = only.filter(|_| in_parts);
-                                let bytes = only.map_or(Ok(bytes), |only| part(bytes, only))?;
-                                count.rollup(cell.key[1], at, bytes)?;
-                            }
-                        }
+                if run.in_parts && count.reads(false) {
+                    whole.push(cell.key);
+                }
+                if run.in_parts && !count.reads(true) {
+                    continue;
+                }
+                for entry in run.entries() {
+                    let (at, bytes) = entry?;
+                    let at = day * QUARTERS + i64::from(at);
+                    if (from..before).contains(&at) {
+                        count.add(cell.key[1], at, bytes, run.in_parts)?;
                     }
                 }
             }
@@ -185,7 +250,7 @@ async fn subjects<R: ClickRows>(
         }
     }
     recent(rows, subjects, (from, before), count).await?;
-    if asked.question.visitors {
+    if visited {
         visitors_of_recent(rows, subjects, (from, before), count).await?;
     }
     Ok(())
@@ -206,7 +271,7 @@ async fn crosses<R: ClickRows>(
             let (at, bytes) = entry?;
             let at = day_of(key[2]) * QUARTERS + i64::from(at);
             if (from..before).contains(&at) {
-                count.rollup(key[1], at, bytes)?;
+                count.add_whole(key[1], at, bytes)?;
             }
         }
     }
@@ -224,7 +289,7 @@ async fn recent<R: ClickRows>(
     for keys in keys.chunks(ROWS) {
         for (key, value) in keys.iter().zip(rows.cells(Table::Recent, keys).await?) {
             if let Some(value) = value {
-                count.rollup(key[1], key[0], &value)?;
+                count.add(key[1], key[0], &value, false)?;
             }
         }
     }
@@ -299,7 +364,7 @@ async fn totals<R: ClickRows>(
         let minute = quarter * QUARTER / MINUTE;
         let total =
             Total { domain: asked.question.domain, kind, minute, count: count_of(Some(&cell.value))? };
-        count.tally.total(&total).map_err(|e| fault(&e))?;
+        count.total(&total)?;
     }
     Ok(())
 }
@@ -322,7 +387,7 @@ async fn waiting<R: ClickRows>(
                 && links.as_ref().is_none_or(|links| links.contains(&click.uid))
                 && range.contains(&quarter(click.at));
             if asked_for && !deleted.has(head.number, click) {
-                count.tally.click(click).map_err(|e| fault(&e))?;
+                count.click(click)?;
                 if question.visitors && is_known(click) {
                     count.visitors.entry(click.at.div_euclid(DAY)).or_default().add(click.visitor);
                 }
@@ -332,7 +397,7 @@ async fn waiting<R: ClickRows>(
             total.domain == question.domain && links.is_none() && !deleted.has_total(head.number, total)
         });
         for total in totals.filter(|total| range.contains(&quarter(total.minute.saturating_mul(MINUTE)))) {
-            count.tally.total(total).map_err(|e| fault(&e))?;
+            count.total(total)?;
         }
     }
     Ok(left_out)

@@ -56,6 +56,7 @@ pub(crate) async fn counts<R: ClickRows>(
             filter: filter.clone(),
             most: usize::MAX,
             visitors: false,
+            splits: Vec::new(),
             ..question.clone()
         };
         groups.add(ask::counts(rows, memory, &of_links).await?.groups)?;

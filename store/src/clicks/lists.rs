@@ -160,13 +160,33 @@ impl ListReader {
         }
         let mut uid = 0_u64;
         while !reader.is_empty() {
-            let number = reader.number()?;
-            uid = uid.checked_add(number >> 1).ok_or_else(wrong)?;
-            let more = if number & 1 == 0 { 0 } else { reader.number()?.checked_add(1).ok_or_else(wrong)? };
-            each(ListEntry { uid, count: more.checked_add(1).ok_or_else(wrong)? });
+            if let [number, next, ..] = *reader.0 {
+                // Of most entries each number is a byte. Whether a second one follows cannot be foretold, so that is no branch.
+                let several = number & 1;
+                let beyond = next & several.wrapping_neg();
+                if (number | beyond) < 0x80 {
+                    uid = uid.checked_add(u64::from(number >> 1)).ok_or_else(wrong)?;
+                    each(ListEntry { uid, count: 1 + u64::from(several) + u64::from(beyond) });
+                    reader = Reader(&reader.0[1 + usize::from(several)..]);
+                    continue;
+                }
+            }
+            let (entry, rest) = long_entry(reader, uid)?;
+            (uid, reader) = (entry.uid, rest);
+            each(entry);
         }
         Ok(())
     }
+}
+
+/// The entry behind a uid, of whatever length; and what is behind it. The reader is no reference, so that the loop has its own in
+/// registers.
+#[cold]
+fn long_entry(mut reader: Reader<'_>, before: u64) -> Result<(ListEntry, Reader<'_>), StoreFault> {
+    let number = reader.number()?;
+    let uid = before.checked_add(number >> 1).ok_or_else(wrong)?;
+    let more = if number & 1 == 0 { 0 } else { reader.number()?.checked_add(1).ok_or_else(wrong)? };
+    Ok((ListEntry { uid, count: more.checked_add(1).ok_or_else(wrong)? }, reader))
 }
 
 fn wrong() -> StoreFault {
@@ -204,6 +224,26 @@ mod tests {
                 between(part, 1, part.length()).next().map(|(first, end)| (first[1], end[1])),
                 Some((1, 1))
             );
+        }
+    }
+
+    /// Numbers of a byte are read in another way than longer ones, and the last entry has nothing behind it.
+    #[test]
+    fn entries_of_every_length_come_back_beside_each_other() {
+        let gaps = [1, 63, 64, 8_191, 8_192];
+        let counts = [1, 2, 129, 130, 16_385, 16_386];
+        for first in 0..gaps.len() * counts.len() {
+            let mut uid = 0;
+            let entries: Vec<_> = (first..first + 40)
+                .map(|at| {
+                    uid += gaps[at % gaps.len()];
+                    ListEntry { uid, count: counts[at * 7 / 3 % counts.len()] }
+                })
+                .collect();
+            for length in 0..entries.len() {
+                let bytes = encode(&entries[..length]);
+                assert_eq!(decode(&bytes).unwrap(), entries[..length], "{first} {length}");
+            }
         }
     }
 

@@ -177,6 +177,28 @@ pub struct ClickQuestion {
     pub most: usize,
     /// Whether visitors are counted, too.
     pub visitors: bool,
+    /// What else is counted of the same links and time, in the same read.
+    pub splits: Vec<SplitQuestion>,
+}
+
+/// A split that is counted beside another.
+#[derive(Clone, Debug, Default)]
+pub struct SplitQuestion {
+    /// Which clicks.
+    pub filter: ClickFilter,
+    /// How they are grouped: without time.
+    pub groups: Vec<ClickGroup>,
+    /// As in [`ClickQuestion::most`].
+    pub most: usize,
+}
+
+/// The answer to a [`SplitQuestion`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SplitAnswer {
+    /// The counts, the highest first.
+    pub groups: Vec<CountRow>,
+    /// All clicks that were asked for.
+    pub total: u64,
 }
 
 /// The answer to a [`ClickQuestion`].
@@ -190,6 +212,8 @@ pub struct ClickAnswer {
     pub visitors: Vec<DayVisitors>,
     /// Whether groups were left out.
     pub more: bool,
+    /// One for each of [`ClickQuestion::splits`].
+    pub splits: Vec<SplitAnswer>,
     /// Milliseconds of the longest part of time that anything in it is counted by: it may be in another one than its clicks.
     pub step: i64,
     /// From this moment on, in Unix milliseconds, clicks may lack that are taken: more batches wait to be folded than are read.

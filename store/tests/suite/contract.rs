@@ -8,7 +8,7 @@ use link::DomainId;
 use store::port::clicks::{
     AppendOutcome, Appended, BatchSender, ClickAnswer, ClickFilter, ClickGroup, ClickQuestion, ClickStore,
     CountRow, EDGE_SILENT, EdgeUntil, GroupKey, LinkCount, LossRow, MOST_LINKS, RawQuestion, SPOOL_RESTS,
-    TakenBehindHole, TopQuestion, UnknownQuestion, is_too_many_links, is_too_much,
+    SplitQuestion, TakenBehindHole, TopQuestion, UnknownQuestion, is_too_many_links, is_too_much,
 };
 
 const LATER: i64 = START + 40 * DAY;
@@ -217,6 +217,54 @@ fn folding_and_packing_change_no_answer() {
         }
         tidy(store, LATER);
         assert_eq!(ask(), twice, "packed again");
+    });
+}
+
+#[test]
+fn a_split_beside_a_question_is_answered_as_if_it_were_alone() {
+    use ClickGroup::{Browser, Country as ByCountry, Kind as ByKind, Link, Referrer};
+    each(|store, other| {
+        let mut edge = Edge::new("eu-1", 9);
+        for part in mixed().chunks(37) {
+            edge.send(store, part.to_vec(), START + 2 * DAY);
+        }
+        let check = |state: &str| {
+            for question in questions().iter().filter(|one| one.links.is_some() || one.groups != [Link]) {
+                let human = ClickFilter { kinds: vec![Kind::Human], ..ClickFilter::default() };
+                let split = |filter: &ClickFilter, groups: &[ClickGroup], most| SplitQuestion {
+                    filter: filter.clone(),
+                    groups: groups.to_vec(),
+                    most,
+                };
+                let splits = vec![
+                    split(&human, &[ByCountry], 1),
+                    split(&question.filter, &[ByKind], 9),
+                    split(&human, &[Referrer], 4),
+                    split(&human, &[Browser, Referrer], 9),
+                ];
+                let together =
+                    other.counts(&ClickQuestion { splits: splits.clone(), ..question.clone() }).unwrap();
+                for (split, answer) in splits.into_iter().zip(&together.splits) {
+                    let SplitQuestion { filter, groups, most } = split;
+                    let times = Vec::new();
+                    let alone = ClickQuestion { filter, groups, most, times, ..question.clone() };
+                    let alone = other.counts(&alone).unwrap();
+                    assert_eq!(
+                        (&answer.groups, answer.total),
+                        (&alone.groups, alone.total),
+                        "{state}: {question:?}"
+                    );
+                }
+                let plain = other.counts(question).unwrap();
+                assert_eq!(together.splits.len(), 4);
+                assert_eq!(ClickAnswer { splits: Vec::new(), ..together }, plain, "{state}: {question:?}");
+            }
+        };
+        check("not folded");
+        fold(store, START + 2 * DAY);
+        check("folded");
+        tidy(store, LATER);
+        check("packed");
     });
 }
 

@@ -24,7 +24,7 @@ use http::StatusCode;
 use jiff::Timestamp;
 use maud::{Markup, html};
 use period::{Period, RANGES, STEPS};
-use question::{DIMENSIONS, EVERY_KIND, KINDS, PAGE, Question, kind_word};
+use question::{BY_KIND, DIMENSIONS, EVERY_KIND, KINDS, PAGE, Question, kind_word};
 use serde_json::{Value, json};
 use single::{export_ways, live};
 use tables::{Share, completeness, shares};
@@ -150,7 +150,8 @@ struct Overview {
 impl Overview {
     async fn read(visit: &Visit, question: &Question<'_>, domain: &str) -> Result<Self, Refusal> {
         let (period, step) = (&question.period, question.period.step.name);
-        let now = visit.call(question.counts(domain, &period.now, step, "")).await?;
+        let splits = question.splits();
+        let now = visit.call(question.counts_with(domain, &period.now, (step, &splits), ROWS)).await?;
         let before = visit.call(question.counts(domain, &period.before, step, "")).await;
         Ok(Self { now, before })
     }
@@ -226,14 +227,16 @@ async fn lacking(visit: &Visit, question: &Question<'_>) -> Markup {
     }
 }
 
-/// One table of the page. What cannot be told keeps nothing else from being shown.
+/// One table of the page: out of what is known already, or asked for. What cannot be told keeps nothing else from being shown.
 async fn table(
     visit: &Visit,
-    title: &str,
-    column: &str,
-    call: Call,
+    (title, column): (&str, &str),
+    (known, call): (Option<&Value>, Call),
     share: impl Fn(&str) -> Share,
 ) -> Markup {
+    if let Some(known) = known {
+        return shares(title, column, known, share);
+    }
     match visit.call(call).await {
         Ok(answer) => shares(title, column, &answer, share),
         Err(refusal) => {
@@ -242,16 +245,20 @@ async fn table(
     }
 }
 
-async fn split(visit: &Visit, question: &Question<'_>, by_link: bool) -> Markup {
+/// The tables; `known`: the answer that has some of them.
+async fn split(visit: &Visit, question: &Question<'_>, by_link: bool, known: &Value) -> Markup {
     let now = &question.period.now;
-    let counts = |by: &str| question.counts(question.domain, now, by, ROWS);
+    let counts = |by: &str| {
+        let known = elements(known, "splits").iter().find(|split| text(split, "group_by") == by);
+        (known, question.counts(question.domain, now, by, ROWS))
+    };
     let mut all = Vec::new();
     if by_link {
         let link = |code: &str| Share {
             text: if code.starts_with('#') { format!("{code} (gone for good)") } else { code.to_owned() },
             way: question.way_to_link(code),
         };
-        all.push(table(visit, "Links", "Link", counts("link"), link).await);
+        all.push(table(visit, ("Links", "Link"), counts("link"), link).await);
     }
     let kind = |kind: &str| {
         let asked = KINDS.iter().any(|(name, _)| *name == kind);
@@ -265,14 +272,14 @@ async fn split(visit: &Visit, question: &Question<'_>, by_link: bool) -> Markup 
         }
     };
     all.push(
-        table(visit, "Kinds, also those that are not counted above", "Kind", counts("kind"), kind).await,
+        table(visit, ("Kinds, also those that are not counted above", "Kind"), counts(BY_KIND), kind).await,
     );
     for dimension in &DIMENSIONS {
         let share = |value: &str| Share {
             text: if value == "-" { "not known".to_owned() } else { value.to_owned() },
             way: question.way_to_value(dimension, value),
         };
-        all.push(table(visit, dimension.title, dimension.word, counts(dimension.name), share).await);
+        all.push(table(visit, (dimension.title, dimension.word), counts(dimension.name), share).await);
     }
     html! { div class="tiles" { @for one in all { (one) } } }
 }
@@ -299,7 +306,7 @@ async fn of_many(visit: &Visit, question: &Question<'_>) -> Result<Markup, Refus
     let overview = Overview::read(visit, question, question.domain).await?;
     let lacking = lacking(visit, question).await;
     let whole = question.tag.is_empty() && question.narrowed().next().is_none();
-    let split = split(visit, question, true).await;
+    let split = split(visit, question, true, &overview.now).await;
     let dead = if whole {
         dead_codes(visit, question).await
     } else {
@@ -321,7 +328,7 @@ async fn of_link(visit: &Visit, question: &Question<'_>) -> Result<Markup, Refus
     let link = visit.call(Call::get(&link_path(question.domain, question.code, ""), &[])).await.ok();
     let unseen = link.as_ref().map(unseen);
     let lacking = lacking(visit, question).await;
-    let split = split(visit, question, false).await;
+    let split = split(visit, question, false, &overview.now).await;
     Ok(html! {
         @if let Some(link) = &link {
             p class="lead long" {

@@ -35,7 +35,8 @@ pub fn package(release: &Release, licences: &Path, out: &Path) -> Result<(), Str
         .map_err(|fault| image::at(&docs, &fault))?;
     write(&docs.join("copyright"), &copyright(licences)?)?;
     let share = place("usr/share/linkr")?;
-    let more = ["alerts.yml", "grafana", "postgres-roles.sql", "redis-acl.conf", "seccomp.json"];
+    let more =
+        ["alerts.yml", "grafana", "haproxy", "nginx", "postgres-roles.sql", "redis-acl.conf", "seccomp.json"];
     copy(&more.map(|name| PathBuf::from("deploy").join(name)).each_ref().map(PathBuf::as_path), &share)?;
     about(release, &tree)?;
     said(Command::new("chmod").args(["-R", "u=rwX,go=rX"]).arg(&tree))?;

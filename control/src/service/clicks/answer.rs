@@ -9,7 +9,7 @@ use link::Seq;
 use proto::v1;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};
-use store::port::clicks::{ClickAnswer, CountRow, DayVisitors, GroupKey, LossRow, TopAnswer};
+use store::port::clicks::{ClickAnswer, CountRow, DayVisitors, GroupKey, LossRow, SplitAnswer, TopAnswer};
 use store::wire;
 
 /// Rows of losses in one answer.
@@ -24,6 +24,7 @@ pub struct Counted {
     groups: Vec<CountRow>,
     total: u64,
     visitors: Vec<DayVisitors>,
+    splits: Vec<SplitAnswer>,
     /// Milliseconds of the longest span that it was counted by.
     step: i64,
     /// From when on clicks may lack that control has.
@@ -33,8 +34,8 @@ pub struct Counted {
 impl Counted {
     /// Counts of whatever was asked for.
     pub fn of(answer: ClickAnswer) -> Self {
-        let ClickAnswer { groups, total, visitors, more: _, step, left_out } = answer;
-        Self { groups, total, visitors, step, left_out }
+        let ClickAnswer { groups, total, visitors, more: _, splits, step, left_out } = answer;
+        Self { groups, total, visitors, splits, step, left_out }
     }
 
     /// Counts of the links that were clicked most.
@@ -44,7 +45,7 @@ impl Counted {
             count: link.count,
         };
         let groups = answer.links.into_iter().map(group).collect();
-        Self { groups, total: answer.total, visitors: Vec::new(), step: HOUR, left_out: answer.left_out }
+        Self { groups, total: answer.total, step: HOUR, left_out: answer.left_out, ..Self::default() }
     }
 
     /// Up to when it is complete, where edges have handed on everything up to a time.
@@ -71,7 +72,7 @@ pub fn told(
     codes: &Codes,
     complete_until: Option<i64>,
 ) -> v1::QueryClicksResponse {
-    let Counted { groups, total, visitors, step, left_out: _ } = counted;
+    let Counted { groups, total, visitors, splits, step, left_out: _ } = counted;
     let rows = rows(inquiry, groups);
     let shown = rows.iter().fold(0_u64, |sum, row| sum.saturating_add(row.count));
     let left_out = if inquiry.groups.is_empty() { 0 } else { total.saturating_sub(shown) };
@@ -104,6 +105,28 @@ pub fn told(
         end_time: Some(wire::timestamp(inquiry.until)),
         kept_seconds: u32::try_from(step.max(QUARTER) / 1_000).unwrap_or(u32::MAX),
         rows: rows.into_iter().map(row).collect(),
+        splits: inquiry
+            .splits
+            .iter()
+            .zip(splits)
+            .map(|(split, answer)| told_split(inquiry, &split.name, answer, codes))
+            .collect(),
+    }
+}
+
+/// One of its splits, whose rows the store gives in the order in which they are shown.
+fn told_split(inquiry: &Inquiry, name: &str, answer: SplitAnswer, codes: &Codes) -> v1::ClickSplit {
+    let shown = answer.groups.iter().fold(0_u64, |sum, row| sum.saturating_add(row.count));
+    let row = |row: CountRow| v1::ClickRow {
+        keys: row.keys.iter().map(|key| text(inquiry, codes, key)).collect(),
+        count: row.count,
+        visitors: None,
+    };
+    v1::ClickSplit {
+        group_by: name.to_owned(),
+        total: answer.total,
+        other: answer.total.saturating_sub(shown),
+        rows: answer.groups.into_iter().map(row).collect(),
     }
 }
 
@@ -212,7 +235,7 @@ mod tests {
     fn a_day_without_clicks_is_a_row_and_days_have_their_visitors() {
         let groups = vec![group(&[GroupKey::Time(START + DAY)], 5)];
         let visitors = vec![DayVisitors { day: 20_001, visitors: 3 }];
-        let counted = Counted { groups, total: 5, visitors, step: QUARTER, left_out: None };
+        let counted = Counted { groups, total: 5, visitors, step: QUARTER, ..Counted::default() };
         let answer = told_of(&inquiry(&["day"], 0), counted);
         assert_eq!(
             shown(&answer),
@@ -231,6 +254,20 @@ mod tests {
         let answer = told_of(&inquiry(&["country"], 3), Counted { groups, total: 24, ..Counted::default() });
         assert_eq!(shown(&answer), ["DE 9", "- 7", "CH 7"]);
         assert_eq!((answer.other, answer.visitors), (1, None));
+    }
+
+    #[test]
+    fn a_split_has_its_own_total_and_what_its_limit_leaves_out() {
+        let request = v1::QueryLinkClicksRequest {
+            splits: vec!["country".into()],
+            ..v1::QueryLinkClicksRequest::default()
+        };
+        let inquiry = Inquiry::of_link(&request, START).unwrap();
+        let splits = vec![SplitAnswer { groups: vec![group(&[country("")], 7)], total: 9 }];
+        let answer = told_of(&inquiry, Counted { total: 9, splits, ..Counted::default() });
+        let [split] = &answer.splits[..] else { panic!("there is one") };
+        assert_eq!((split.group_by.as_str(), split.total, split.other), ("country", 9, 2));
+        assert_eq!((split.rows[0].keys[0].as_str(), split.rows[0].count), ("-", 7));
     }
 
     #[test]

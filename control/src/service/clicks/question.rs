@@ -8,6 +8,7 @@ use clicks::{Country, Device, Kind, Language};
 use prost_types::Timestamp;
 use proto::v1;
 use std::sync::Arc;
+use store::port::clicks::SplitQuestion;
 
 /// Milliseconds of a day.
 pub const DAY: i64 = 86_400_000;
@@ -38,6 +39,26 @@ pub struct Inquiry {
     pub kinds: Vec<Kind>,
     /// Rows of the answer.
     pub limit: usize,
+    /// What the same clicks are split by besides.
+    pub splits: Vec<Split>,
+}
+
+/// A split that is counted beside another.
+#[derive(Clone, Debug)]
+pub struct Split {
+    /// As it was asked for.
+    pub name: String,
+    /// What it is split by.
+    pub group: ClickGroup,
+    /// Which clicks are counted: of other kinds, where it is split by them and none were named.
+    pub filter: ClickFilter,
+}
+
+impl Split {
+    /// As the store is asked.
+    pub fn question(&self, most: usize) -> SplitQuestion {
+        SplitQuestion { filter: self.filter.clone(), groups: vec![self.group], most }
+    }
 }
 
 /// A time that is asked about, in Unix milliseconds.
@@ -49,8 +70,8 @@ pub struct Range {
     pub until: i64,
 }
 
-/// The question about one link as one about a domain.
-pub fn of_link(request: &v1::QueryLinkClicksRequest) -> v1::QueryClicksRequest {
+/// The question about one link as one about a domain, but for its splits.
+fn of_link(request: &v1::QueryLinkClicksRequest) -> v1::QueryClicksRequest {
     let request = request.clone();
     v1::QueryClicksRequest {
         parent: String::new(),
@@ -96,7 +117,36 @@ impl Inquiry {
             languages: each(&request.languages, "languages", language)?,
         };
         let limit = limit(request.limit, USUAL_ROWS, ROWS)?;
-        Ok(Self { from, until, zone, groups, times, filter, kinds, limit })
+        Ok(Self { from, until, zone, groups, times, filter, kinds, limit, splits: Vec::new() })
+    }
+
+    /// What a request about one link says.
+    ///
+    /// # Errors
+    /// As [`Inquiry::parse`].
+    pub fn of_link(request: &v1::QueryLinkClicksRequest, now: i64) -> Result<Self, Fault> {
+        let mut inquiry = Self::parse(&of_link(request), now)?;
+        let all_kinds = ClickFilter { kinds: Kind::ALL.to_vec(), ..inquiry.filter.clone() };
+        for name in &request.splits {
+            let group = Self::split_by(name)?;
+            let is_of_all = group == ClickGroup::Kind && request.kinds.is_empty();
+            let filter = if is_of_all { &all_kinds } else { &inquiry.filter };
+            inquiry.splits.push(Split { name: name.clone(), group, filter: filter.clone() });
+        }
+        Ok(inquiry)
+    }
+
+    /// What a split is by.
+    fn split_by(name: &str) -> Result<ClickGroup, Fault> {
+        let found = groups(std::slice::from_ref(&name.to_owned()))
+            .ok()
+            .and_then(|(groups, _)| groups.first().copied());
+        found.filter(|group| !matches!(group, ClickGroup::Time | ClickGroup::Link)).ok_or_else(|| {
+            let why = format!(
+                "holds {name:?}, which is none: there are country, device, browser, os, referrer, language, kind"
+            );
+            Fault::invalid("splits", why)
+        })
     }
 
     /// Where its spans begin, and the end of the last one; none where it is not split by time.
@@ -278,6 +328,30 @@ mod tests {
         assert_eq!(asked.filter.languages, [Language(*b"en")]);
         assert_eq!(asked.filter.devices, [Device::Mobile, Device::Unknown]);
         assert!(asked.filter.referrers.iter().map(|own| &**own).eq(["", "a.example"]) && asked.is_narrow());
+    }
+
+    #[test]
+    fn a_split_is_asked_for_as_if_it_were_alone() {
+        let asked = |splits: &[&str], kinds: &[&str]| {
+            let request = v1::QueryLinkClicksRequest {
+                group_by: list(&["day"]),
+                splits: list(splits),
+                kinds: list(kinds),
+                ..v1::QueryLinkClicksRequest::default()
+            };
+            Inquiry::of_link(&request, NOW)
+        };
+        let inquiry = asked(&["os", "kind"], &[]).unwrap();
+        let [os, kind] = &inquiry.splits[..] else { panic!("there are two") };
+        assert_eq!(
+            (os.group, os.name.as_str(), &os.filter.kinds[..]),
+            (ClickGroup::Os, "os", &[Kind::Human][..])
+        );
+        assert_eq!((kind.group, kind.filter.kinds.len()), (ClickGroup::Kind, 8));
+        assert_eq!(asked(&["kind"], &["bot"]).unwrap().splits[0].filter.kinds, [Kind::Bot]);
+        for wrong in ["day", "link", "class", ""] {
+            assert_eq!(asked(&[wrong], &[]).unwrap_err().field(), Some("splits"), "{wrong}");
+        }
     }
 
     #[test]

@@ -43,6 +43,8 @@ pub const KINDS: [(&str, &str); 6] = [
 /// Kinds that only a domain has a total of.
 const TOTALS: [(&str, &str); 2] =
     [("ignored", "of ignored addresses"), ("off", "not kept, since its stats are off")];
+/// As the API calls a split by them.
+pub const BY_KIND: &str = "kind";
 /// Stands for every kind in an address.
 pub const EVERY_KIND: &str = "all";
 
@@ -113,9 +115,26 @@ impl<'a> Question<'a> {
         DIMENSIONS.iter().map(|own| (own, query.get(own.name))).filter(|(_, value)| !value.is_empty())
     }
 
+    /// What the curve of one link is asked for with, so that all of it is counted in one read; empty: its tables are asked for
+    /// one by one.
+    pub fn splits(&self) -> String {
+        if self.code.is_empty() {
+            return String::new();
+        }
+        let dimensions = DIMENSIONS.iter().map(|own| own.name);
+        // A table of kinds has all of them: where some were chosen it is a question of its own.
+        let kind = self.kinds().is_empty().then_some(BY_KIND);
+        dimensions.chain(kind).collect::<Vec<_>>().join(",")
+    }
+
     /// The counts of a range, split by something, in a domain.
     pub fn counts(&self, domain: &str, range: &Range, by: &str, limit: &str) -> Call {
-        let kinds = if by == "kind" { String::new() } else { self.kinds() };
+        self.counts_with(domain, range, (by, ""), limit)
+    }
+
+    /// The same with what they are split by besides, of a link.
+    pub fn counts_with(&self, domain: &str, range: &Range, (by, splits): (&str, &str), limit: &str) -> Call {
+        let kinds = if by == BY_KIND { String::new() } else { self.kinds() };
         let mut parameters = vec![
             ("start_time", range.from.as_str()),
             ("end_time", range.until.as_str()),
@@ -126,6 +145,7 @@ impl<'a> Question<'a> {
         ];
         parameters.extend(self.narrowed().map(|(own, value)| (own.parameter, value)));
         if !self.code.is_empty() {
+            parameters.push(("splits", splits));
             return Call::get(&link_path(domain, self.code, ":clicks"), &parameters);
         }
         parameters.push(("tag", self.tag));

@@ -51,6 +51,7 @@ const PARAMETERS: &[(&str, &str)] = &[
     ("kinds", r#"["human","repeat"]"#),
     ("countries", r#"["DE","AT"]"#),
     ("devices", r#"["mobile"]"#),
+    ("splits", r#"["country","kind"]"#),
     ("If-Match", r#""\"42\"""#),
 ];
 
@@ -120,6 +121,7 @@ const LEFT_OUT: &[&str] = &[
     "AuditEntry.domain",
     "BatchLinksResponse.propagation",
     "ClickRow.visitors",
+    "QueryClicksResponse.splits",
 ];
 
 /// The body of a request.
