@@ -113,7 +113,6 @@ fn a_link_is_made_changed_found_put_back_and_deleted_by_forms() {
     assert!(page.contains("datetime=\"2099-12-04T11:00:00Z\""), "noon in Berlin: {page}");
     assert!(page.contains("It ends at 2099-12-04 12:00:00 Europe/Berlin."), "as it was typed: {page}");
     assert!(page.contains("<body data-zone=\"Europe/Berlin\">"), "the script shows times in it: {page}");
-    assert!(page.contains("download=\"qr-friday.svg\""), "{page}");
     assert!(!person.get(made.location()).body.contains("Created /friday."), "it is told once");
     assert_eq!(linkr.get("/friday").location(), "https://a.example/one");
 
@@ -449,6 +448,7 @@ fn a_qr_code_is_drawn_by_rest_for_a_terminal_and_on_the_page() {
     let mut person = Person::new(linkr.api());
     let page = person.get("/ui/link?code=poster").body;
     assert!(page.contains("src=\"/ui/link/qr.svg?domain=-&amp;code=poster\""), "{page}");
+    assert!(page.contains("download=\"qr-poster.svg\""), "a file is named after its code: {page}");
     let picture = person.get("/ui/link/qr.svg?domain=-&code=poster");
     assert_eq!((picture.status, picture.body), (200, svg.body));
     let plain = Dir::new();

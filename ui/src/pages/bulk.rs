@@ -212,7 +212,7 @@ async fn asked_again(visit: &Visit, wish: &Wish<'_>, query: &Pairs, back: &str) 
     let word = wish.deed.word();
     let many = format!("{}{}", if exact { "all " } else { "at least " }, show::links(count));
     let body = html! {
-        p class="lead" { (word) @if !wish.tag.is_empty() { " “" (wish.tag) "”" } ", of " strong { (many) } " that this list finds?" }
+        p class="lead" { (word) @if !wish.tag.is_empty() { " “" (wish.tag) "”" } ": " strong { (many) } " that this list finds?" }
         dl class="facts" {
             div { dt { "Domain" } dd { (super::domain_choice::named(visit.domain())) } }
             div { dt { "The list" } dd { @if filter(query).is_empty() { "every link" } @else { code { (filter(query)) } } } }

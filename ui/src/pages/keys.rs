@@ -328,7 +328,7 @@ fn audited(entry: &Value, names: &KeyNames) -> Markup {
 /// A call as people say it.
 fn deed(method: &str) -> &str {
     match method {
-        "CreateKey" => "Made",
+        "CreateKey" | "MintKey" => "Made",
         "RotateKey" => "Made as a second one",
         "RevokeKey" => "Revoked",
         "CreateDomain" => "Made",
