@@ -15,6 +15,7 @@ mod key_names;
 mod keys;
 mod link_form;
 mod links;
+mod listing;
 mod reasons;
 mod session;
 mod tags;

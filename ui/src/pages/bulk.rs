@@ -1,6 +1,6 @@
 //! What is done to many links at once: to those that are marked, or to all that a list finds. What a list finds is not known here.
 
-use super::links::{filter, found};
+use super::listing::{filter, found};
 use crate::answer::Answer;
 use crate::api::{Call, Refusal, domain_path, link_path};
 use crate::form::Pairs;

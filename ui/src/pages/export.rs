@@ -37,7 +37,7 @@ pub async fn links(visit: Visit) -> Result<Answer, Refusal> {
     };
     let export = LinkExport { files, form, with_deleted: visit.query.has("deleted") };
     // What is refused is told on a page; what is refused later breaks the file off.
-    let first = super::links::found(&visit, &visit.query, ROWS, "").await?;
+    let first = super::listing::found(&visit, &visit.query, ROWS, "").await?;
     let (send, receive) = channel(AHEAD);
     let domain = visit.domain().to_owned();
     tokio::spawn(async move {
@@ -82,7 +82,7 @@ async fn again(visit: &Visit, token: &str) -> Result<Value, Refusal> {
     let mut tries = 0;
     loop {
         let busy = [StatusCode::TOO_MANY_REQUESTS, StatusCode::SERVICE_UNAVAILABLE];
-        match super::links::found(visit, &visit.query, ROWS, token).await {
+        match super::listing::found(visit, &visit.query, ROWS, token).await {
             Err(refusal) if busy.contains(&refusal.status) && tries < TRIES => {
                 tries += 1;
                 tokio::time::sleep(Duration::from_secs(1)).await;

@@ -1,8 +1,8 @@
 //! The list of links: what is looked for, and a page of what is found. What is done to many of them is in `bulk`.
 
 use crate::answer::Answer;
-use crate::api::{Call, Refusal, domain_path};
-use crate::form::{Pairs, href};
+use crate::api::Refusal;
+use crate::form::href;
 use crate::show::{self, list as elements, state_mark, text};
 use crate::visit::Visit;
 use maud::{Markup, html};
@@ -11,46 +11,10 @@ use serde_json::Value;
 use super::bulk::bulk_bar;
 use super::click_counts::ListedClicks;
 use super::domain_choice::{domain_field, domains};
+use super::listing::found;
 
 /// Rows of a page.
 const ROWS: &str = "50";
-
-/// The conditions of a list, as its fields have them.
-pub fn filter(query: &Pairs) -> String {
-    let quoted = |text: &str| text.replace('\\', "\\\\").replace('"', "\\\"");
-    let mut all = Vec::new();
-    let (begins, tag, target) = (query.get("begins"), query.get("tag"), query.get("target"));
-    if !begins.is_empty() {
-        all.push(format!("code = \"{}*\"", quoted(begins).replace('*', "\\*")));
-    }
-    if !tag.is_empty() {
-        all.push(format!("tags:\"{}\"", quoted(tag)));
-    }
-    if !target.is_empty() {
-        all.push(format!("target:\"{}\"", quoted(target)));
-    }
-    if !query.get("filter").is_empty() {
-        all.push(query.get("filter").to_owned());
-    }
-    all.join(" AND ")
-}
-
-/// A page of the links that an address asks for.
-///
-/// # Errors
-/// What REST refuses it with.
-pub async fn found(visit: &Visit, query: &Pairs, rows: &str, token: &str) -> Result<Value, Refusal> {
-    let deleted = if query.has("deleted") { "true" } else { "" };
-    let condition = filter(query);
-    let parameters = [
-        ("page_size", rows),
-        ("page_token", token),
-        ("filter", condition.as_str()),
-        ("order_by", query.get("order")),
-        ("show_deleted", deleted),
-    ];
-    visit.call(Call::get(&domain_path(visit.domain(), "/links"), &parameters)).await
-}
 
 /// `GET /ui/links`.
 pub async fn list(visit: Visit) -> Result<Answer, Refusal> {
@@ -219,20 +183,5 @@ fn row(link: &Value, writes: bool, clicks: Clicks<'_>) -> Markup {
             }
             td data-label="Changed" { (show::time(text(link, "update_time"))) }
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_fields_of_the_search_are_one_filter() {
-        let query = Pairs::parse(b"begins=a%22*&tag=x%5C&target=shop&filter=disabled+%3D+true");
-        assert_eq!(
-            filter(&query),
-            "code = \"a\\\"\\**\" AND tags:\"x\\\\\" AND target:\"shop\" AND disabled = true"
-        );
-        assert_eq!(filter(&Pairs::default()), "");
     }
 }

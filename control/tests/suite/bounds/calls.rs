@@ -85,6 +85,7 @@ const FIELDS: &[(&str, NameKind)] = &[
     // What clicks are counted by is text of the answer; they are of the domain or link that is named beside it.
     ("zone", NameKind::Nothing),
     ("group_by", NameKind::Nothing),
+    ("splits", NameKind::Nothing),
     ("kinds", NameKind::Nothing),
     ("countries", NameKind::Nothing),
     ("browsers", NameKind::Nothing),
