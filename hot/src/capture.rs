@@ -63,7 +63,7 @@ impl Capture<'_> {
     }
 
     /// Notes a click.
-    #[inline(never)]
+    #[inline(always)]
     fn redirected(&mut self, seen: Redirected<'_>) {
         let Redirected { notes, identity, .. } = seen;
         let [agent, referrer, language, forwarded] = notes.values();

@@ -6,9 +6,10 @@
 mod fields;
 mod line;
 mod notes;
+mod text;
 
 use crate::host::{is_host, is_port};
-use crate::limits::{MAX_FIELDS, MAX_HEAD_BYTES, MAX_REQUEST_ID_BYTES};
+use crate::limits::{MAX_FIELDS, MAX_HEAD_BYTES};
 use crate::scan::{BLOCK, RUN, Scan, Words};
 #[cfg(target_arch = "x86_64")]
 use crate::unchecked::Vectors;
@@ -18,6 +19,7 @@ use line::{RequestLine, check_other, split_target};
 use link::{is_code, is_reserved};
 use notes::{NoNotes, Notes};
 use std::ops::Range;
+use text::{is_request_id, is_token_byte, trim};
 
 pub use line::{Method, Refusal};
 pub use notes::HeadNotes;
@@ -86,14 +88,11 @@ fn parse_into<'a>(buffer: &'a [u8], notes: impl Notes<'a>) -> HeadParse<'a> {
 #[cfg(target_arch = "x86_64")]
 #[inline(always)]
 fn by_vectors<'a>(buffer: &'a [u8], vectors: Vectors, notes: impl Notes<'a>) -> HeadParse<'a> {
-    vectors.run(|vectors| {
+    vectors.run(buffer, notes, |vectors, buffer, notes| {
         parse_with(buffer, vectors, |bytes, begin| match begin {
-            Some(begin) => vectors.run_apart(bytes, begin, |vectors, bytes, begin| {
-                parse_rest(bytes, Some(begin), vectors, notes)
-            }),
-            None => {
-                vectors.run_apart(bytes, (), |vectors, bytes, ()| parse_rest(bytes, None, vectors, notes))
-            }
+            Some(begin) => vectors
+                .run(bytes, begin, |vectors, bytes, begin| parse_rest(bytes, Some(begin), vectors, notes)),
+            None => vectors.run(bytes, (), |vectors, bytes, ()| parse_rest(bytes, None, vectors, notes)),
         })
     })
 }
@@ -112,16 +111,20 @@ pub fn parse_with<'a>(
     rest: impl FnOnce(&'a [u8], Option<FirstLines>) -> HeadParse<'a>,
 ) -> HeadParse<'a> {
     let window = window(bytes);
-    let mut padded = [b' '; BLOCK + RUN];
-    let text = if window.len() < BLOCK { pad(&mut padded, window) } else { window };
-    let begin = plain_begin(text, scan);
-    if let Some(begin) = &begin
-        && chunk_at(text, begin.length()) == Some(b"\r\n")
-    {
-        let fields = Fields { host: Some(&window[begin.host()]), ..Fields::default() };
-        return HeadParse::Head(fields.plain_head(&window[begin.path()]), begin.length() + 2);
-    }
-    rest(bytes, begin)
+    with_text(
+        window,
+        #[inline(always)]
+        |text| {
+            let begin = plain_begin(text, scan);
+            if let Some(begin) = &begin
+                && chunk_at(text, begin.length()) == Some(b"\r\n")
+            {
+                let fields = Fields { host: Some(&window[begin.host()]), ..Fields::default() };
+                return HeadParse::Head(fields.plain_head(&window[begin.path()]), begin.length() + 2);
+            }
+            rest(bytes, begin)
+        },
+    )
 }
 
 /// The rest of [`parse_with`]: in a function of its own, so that the short way keeps few things in mind.
@@ -130,7 +133,7 @@ pub fn parse_rest<'a>(
     mut bytes: &'a [u8],
     begin: Option<FirstLines>,
     scan: impl Scan,
-    mut notes: impl Notes<'a>,
+    notes: impl Notes<'a>,
 ) -> HeadParse<'a> {
     let mut passed = 0;
     // One empty line in front of a request line is passed over (RFC 9112, section 2.2).
@@ -138,13 +141,23 @@ pub fn parse_rest<'a>(
         (bytes, passed) = (behind, 2);
     }
     let window = window(bytes);
-    let mut padded;
-    let text = if window.len() < BLOCK {
-        padded = [b' '; BLOCK + RUN];
-        pad(&mut padded, window)
-    } else {
-        window
-    };
+    with_text(
+        window,
+        #[inline(always)]
+        |text| parse_lines(window, text, passed, begin, scan, notes),
+    )
+}
+
+/// All lines of a head, and the rules between them. `text`: see [`with_text`]; `passed`: bytes in front.
+#[inline(always)]
+fn parse_lines<'a>(
+    window: &'a [u8],
+    text: &[u8],
+    passed: usize,
+    begin: Option<FirstLines>,
+    scan: impl Scan,
+    mut notes: impl Notes<'a>,
+) -> HeadParse<'a> {
     let mut fields = Fields::default();
     let lines = match &begin {
         Some(begin) => {
@@ -225,16 +238,22 @@ fn plain_begin(text: &[u8], scan: impl Scan) -> Option<FirstLines> {
     good.then_some(FirstLines { path, host })
 }
 
-/// What is shorter than a block, in one that ends in spaces. Nearly every request is half of one at least.
+/// Hands over what is read of a window: itself, or, of one that is shorter than a block, bytes that begin so and end in spaces.
+/// Nearly every request is half a block at least. `read` is compiled for each of them, so that of a longer one there are not
+/// two texts to keep in mind.
 #[inline(always)]
-fn pad<'a>(padded: &'a mut [u8; BLOCK + RUN], window: &[u8]) -> &'a [u8] {
+fn with_text<R>(window: &[u8], read: impl FnOnce(&[u8]) -> R) -> R {
+    if window.len() >= BLOCK {
+        return read(window);
+    }
+    let mut padded = [b' '; BLOCK + RUN];
     if let (Some(first), Some(last)) = (window.first_chunk::<RUN>(), window.last_chunk::<RUN>()) {
         padded[..RUN].copy_from_slice(first);
         padded[window.len() - RUN..][..RUN].copy_from_slice(last);
     } else {
         padded[..window.len()].copy_from_slice(window);
     }
-    padded
+    read(&padded)
 }
 
 enum LineScan {
@@ -278,7 +297,6 @@ fn find_lines<'a, const FIRST: bool>(
                     }
                     continue;
                 }
-                mask &= mask.wrapping_sub(1); // the LF's, unless that is in the next block
                 if here == start {
                     break 'search if FIRST && start == 0 {
                         LineScan::Refused(Refusal::BadRequest)
@@ -293,6 +311,7 @@ fn find_lines<'a, const FIRST: bool>(
                 }
                 fields.lines += 1;
                 start = here + 2;
+                mask &= mask.wrapping_sub(1); // the LF's, unless that is in the next block
             }
             at += BLOCK;
         }
@@ -372,7 +391,7 @@ impl<'a> Fields<'a> {
     /// A line whose name is not of the simplest bytes, or long, or is nearly one of those that say how long the message is.
     #[cold]
     fn take_any<N: Notes<'a>>(&mut self, line: &'a [u8], notes: &mut N) {
-        let colon = line.iter().position(|&b| !TOKEN[usize::from(b)]);
+        let colon = line.iter().position(|&b| !is_token_byte(b));
         let Some(colon) = colon.filter(|colon| line[*colon] == b':') else { return self.refuse() };
         let (name, value) = (&line[..colon], &line[colon + 1..]);
         let Some(field) = N::FIELDS.of(name) else { return };
@@ -543,54 +562,6 @@ fn plain_host(run: &[u8; RUN], scan: impl Scan) -> Option<usize> {
 fn is<const N: usize>(text: &[u8], want: &[u8; N]) -> bool {
     let Ok(text) = <&[u8; N]>::try_from(text) else { return false };
     text.iter().zip(want).fold(0, |differs, (&have, &want)| differs | (have | 0x20) ^ want) == 0
-}
-
-fn is_token(bytes: &[u8]) -> bool {
-    !bytes.is_empty() && bytes.iter().all(|&b| TOKEN[usize::from(b)])
-}
-
-fn is_request_id(id: &[u8]) -> bool {
-    (1..=MAX_REQUEST_ID_BYTES).contains(&id.len())
-        && id.iter().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(b))
-}
-
-/// Without the optional white space of RFC 9110, section 5.6.3.
-#[inline]
-fn trim(value: &[u8]) -> &[u8] {
-    match value {
-        // Nearly every value: one space in front.
-        [b' ', value @ ..] if !matches!(value, [] | [b' ' | b'\t', ..] | [.., b' ' | b'\t']) => value,
-        _ => trim_any(value),
-    }
-}
-
-#[cold]
-fn trim_any(mut value: &[u8]) -> &[u8] {
-    while let [b' ' | b'\t', rest @ ..] = value {
-        value = rest;
-    }
-    while let [rest @ .., b' ' | b'\t'] = value {
-        value = rest;
-    }
-    value
-}
-
-/// Bytes of a token (RFC 9110, section 5.6.2).
-const TOKEN: [bool; 256] = table(b"!#$%&'*+-.^_`|~");
-
-const fn table(more: &[u8]) -> [bool; 256] {
-    let mut table = [false; 256];
-    let mut at = 0;
-    while at < 256 {
-        table[at] = (at as u8).is_ascii_alphanumeric();
-        at += 1;
-    }
-    at = 0;
-    while at < more.len() {
-        table[more[at] as usize] = true;
-        at += 1;
-    }
-    table
 }
 
 #[cfg(test)]

@@ -10,8 +10,8 @@ use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
 #[cfg(target_arch = "x86_64")]
 use std::arch::x86_64::{
     _mm_loadu_si128, _mm256_add_epi8, _mm256_and_si256, _mm256_andnot_si256, _mm256_broadcastsi128_si256,
-    _mm256_cmpeq_epi8, _mm256_cmpgt_epi8, _mm256_loadu_si256, _mm256_movemask_epi8, _mm256_or_si256,
-    _mm256_set1_epi8, _mm256_setzero_si256, _mm256_shuffle_epi8, _mm256_srli_epi16, _mm256_testz_si256,
+    _mm256_cmpeq_epi8, _mm256_loadu_si256, _mm256_movemask_epi8, _mm256_or_si256, _mm256_set1_epi8,
+    _mm256_setzero_si256, _mm256_shuffle_epi8, _mm256_srli_epi16, _mm256_subs_epi8, _mm256_testz_si256,
     _mm256_xor_si256,
 };
 use std::hash::{BuildHasher, Hash};
@@ -35,29 +35,17 @@ impl Vectors {
         THERE.then_some(Self(()))
     }
 
-    /// Runs a function that was inlined into one compiled for this unit.
+    /// Runs a function that was inlined into one compiled for this unit. That one stands apart, so that its caller keeps few
+    /// things in mind, and what the work needs is handed over in registers where it fits.
     #[inline(always)]
-    pub fn run<R>(self, work: impl FnOnce(Self) -> R) -> R {
-        #[target_feature(enable = "avx2,bmi1")]
-        #[inline]
-        fn compiled<R>(vectors: Vectors, work: impl FnOnce(Vectors) -> R) -> R {
-            work(vectors)
-        }
-        // SAFETY: the machine has what the function is compiled for; `self` says so. Tested in `head` against the plain
-        // way.
-        unsafe { compiled(self, work) }
-    }
-
-    /// The same in a function of its own, so that the caller keeps few things in mind; what the work needs is handed
-    /// over in registers where it fits.
-    #[inline(always)]
-    pub fn run_apart<A, B, R>(self, a: A, b: B, work: impl FnOnce(Self, A, B) -> R) -> R {
+    pub fn run<A, B, R>(self, a: A, b: B, work: impl FnOnce(Self, A, B) -> R) -> R {
         #[target_feature(enable = "avx2,bmi1")]
         #[inline(never)]
         fn compiled<A, B, R>(a: A, b: B, vectors: Vectors, work: impl FnOnce(Vectors, A, B) -> R) -> R {
             work(vectors, a, b)
         }
-        // SAFETY: as above.
+        // SAFETY: the machine has what the function is compiled for; `self` says so. Tested in `head` against the plain
+        // way.
         unsafe { compiled(a, b, self, work) }
     }
 }
@@ -72,10 +60,11 @@ impl Scan for Vectors {
         fn half(block: &[u8; BLOCK], at: usize) -> u32 {
             // SAFETY: the caller gives 0 or 32, and the load asks for no alignment.
             let bytes = unsafe { _mm256_loadu_si256(block.as_ptr().add(at).cast()) };
-            // One more, and the controls are the least of all from 1 on; DEL and bytes beyond ASCII are 0 or negative.
+            // One more, and the controls are the least of all: of ASCII they alone, DEL among them, are below 0 then. It is a
+            // difference and no comparison, of which compilers make two.
             let next = _mm256_add_epi8(bytes, _mm256_set1_epi8(1));
-            let low = _mm256_cmpgt_epi8(_mm256_set1_epi8(0x21), next);
-            _mm256_movemask_epi8(_mm256_andnot_si256(bytes, low)).cast_unsigned() // but the latter go by their sign
+            let low = _mm256_subs_epi8(next, _mm256_set1_epi8(0x21));
+            _mm256_movemask_epi8(_mm256_andnot_si256(bytes, low)).cast_unsigned() // bytes beyond ASCII go by their sign
         }
         // SAFETY: the machine has AVX2; `self` says so. Tested in `scan` for every byte at every place.
         unsafe { u64::from(half(block, 0)) | u64::from(half(block, 32)) << 32 }

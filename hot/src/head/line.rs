@@ -1,6 +1,6 @@
 //! The request line: method, target and version, what a target may be, and why a request is refused.
 
-use super::is_token;
+use super::text::is_token;
 use crate::host::{is_host, same_host};
 use crate::limits::MAX_REQUEST_TARGET_BYTES;
 

@@ -1,7 +1,7 @@
 //! Fields of a head that decide nothing about its answer, and say what kind of click it is.
 
 use super::fields::{Field, FieldTable};
-use super::trim;
+use super::text::trim;
 use clicks::CapturedFlags;
 
 /// What is kept of fields that decide nothing.
