@@ -111,7 +111,7 @@ pub fn bulk_bar(more: bool) -> Markup {
             button type="button" class="quiet" hidden data-pick-all="" { "Select all on this page" }
             @if more {
                 input type="hidden" name="_more" value="1";
-                label class="flag" { input type="checkbox" name="all" value="1"; " All links that this list finds, on every page" }
+                div { label class="flag" { input type="checkbox" name="all" value="1"; " All links that this list finds, on every page" } }
             }
             div class="field" {
                 label for="bulk-tag" { "Tag" }
