@@ -22,6 +22,8 @@ accurate! {
     controls::a_rolling_restart_of_controls_fails_no_call_of_clients_that_may_try_again,
     controls::a_rolling_restart_of_controls_behind_a_balancer_fails_no_command,
     crowds::the_admin_a_visitor_and_a_probe_are_served_beside_crowds_of_strangers,
+    deployed::what_deploy_has_for_haproxy_serves_beside_a_killed_edge,
+    deployed::what_deploy_has_for_nginx_serves_beside_a_killed_edge,
     first::first_302_within_two_seconds,
     hostile::fifty_hostile_messages_take_bounded_memory_and_give_it_back,
     keys::certificates_stand_in_for_keys_between_edge_and_control,

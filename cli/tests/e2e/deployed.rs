@@ -2,7 +2,7 @@
 //! places of files.
 
 use crate::rolling::{Balancer, Edges, none_failed, program, tell, while_asked};
-use crate::support::{Answer, Connection, Dir, Linkr, PATIENCE, beside_others, skip, until, workspace};
+use crate::support::{Answer, Connection, Dir, Linkr, PATIENCE, skip, until, workspace};
 use crate::tls::{Certificate, client, connect};
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
@@ -136,11 +136,9 @@ fn begin(dir: &Dir) -> Edges {
     edges
 }
 
-#[test]
-fn what_deploy_has_for_haproxy_serves_beside_a_killed_edge() {
+pub fn what_deploy_has_for_haproxy_serves_beside_a_killed_edge() {
     let name = "what_deploy_has_for_haproxy_serves_beside_a_killed_edge";
     let Some(program) = program("haproxy") else { return skip(name, "no haproxy") };
-    let _turn = beside_others();
     let dir = Dir::new();
     let (mut edges, door) = (begin(&dir), FrontDoor::new(&dir));
     let config = door.haproxy(&dir, edges.edges(), &[]);
@@ -153,11 +151,9 @@ fn what_deploy_has_for_haproxy_serves_beside_a_killed_edge() {
     }
 }
 
-#[test]
-fn what_deploy_has_for_nginx_serves_beside_a_killed_edge() {
+pub fn what_deploy_has_for_nginx_serves_beside_a_killed_edge() {
     let name = "what_deploy_has_for_nginx_serves_beside_a_killed_edge";
     let Some(program) = program("nginx") else { return skip(name, "no nginx") };
-    let _turn = beside_others();
     let dir = Dir::new();
     let (mut edges, door) = (begin(&dir), FrontDoor::new(&dir));
     let config = door.nginx(&dir, edges.edges(), &[]);
