@@ -44,10 +44,34 @@ impl Sums {
         }
         let Some(place) = self.varied else { return put(&mut self.rows, row, count) };
         let slot = std::mem::take(&mut row[place]);
-        if row != self.base {
-            self.settle();
-            self.base = row;
+        self.open(row);
+        self.add_cell(slot, count);
+    }
+
+    /// Adds clicks of rows that differ in the varied slot alone: so many for each of these slots. `None`: there are some for none.
+    pub fn add_cells(&mut self, base: Row, slots: &[u32], counts: &[u64]) -> Option<()> {
+        let (counts, beyond) = counts.split_at(counts.len().min(slots.len()));
+        if beyond.iter().any(|count| *count > 0) {
+            return None;
         }
+        self.open(base);
+        for (slot, count) in slots.iter().zip(counts).filter(|(_, count)| **count > 0) {
+            self.add_cell(*slot, *count);
+        }
+        Some(())
+    }
+
+    /// Has the array be that of a row with 0 where it is varied.
+    #[inline]
+    fn open(&mut self, base: Row) {
+        if base != self.base {
+            self.settle();
+            self.base = base;
+        }
+    }
+
+    #[inline]
+    fn add_cell(&mut self, slot: u32, count: u64) {
         if slot as usize >= self.cells.len() {
             self.cells.resize((slot as usize + 1).next_power_of_two(), 0);
         }

@@ -190,7 +190,12 @@ impl Tally {
             cells.resize(1 << bits, 0);
             let mut add = |cell: usize, count| cells[cell] = cells[cell].saturating_add(count);
             match (&tests[..], &parts[..]) {
-                // As most questions are: by the kind and one dimension.
+                // As most questions are: by the kind and at most one dimension.
+                ([test], []) => packed.scan(|word: W, count| {
+                    if test.admitted[word.get(test.field) as usize] {
+                        add(0, count);
+                    }
+                }),
                 ([test], [part]) => packed.scan(|word: W, count| {
                     if test.admitted[word.get(test.field) as usize] {
                         add(word.get(part.field) as usize, count);
@@ -202,6 +207,10 @@ impl Tally {
                     }
                 }),
             }?;
+            if let [part] = &parts[..] {
+                let added = sums.add_cells(base, &part.slots, cells);
+                return added.ok_or(RollupFault::Malformed("an index").into());
+            }
             for (cell, count) in cells.iter().enumerate().filter(|(_, count)| **count > 0) {
                 sums.add(row(cell as u64)?, *count);
             }
