@@ -21,7 +21,7 @@ const LONG_RATE: u32 = 125;
 /// What HAProxy is not to do for a failed request here, and how often it looks: two checks in a row.
 const HAPROXY: [(&str, &str); 2] = [
     (
-        "  retries 2\n  option redispatch 1\n  retry-on conn-failure empty-response response-timeout\n",
+        "  retries 2\n  option redispatch 1\n  retry-on conn-failure empty-response response-timeout 503\n",
         "  retries 0\n  no option redispatch\n",
     ),
     ("inter 1s", "inter 100ms"),
@@ -30,7 +30,10 @@ const HAPROXY: [(&str, &str); 2] = [
 const DELAY: &str = "800ms";
 /// The same for nginx, which is not to pass an edge over either.
 const NGINX: [(&str, &str); 2] = [
-    ("proxy_next_upstream error timeout;\n      proxy_next_upstream_tries 2;", "proxy_next_upstream off;"),
+    (
+        "proxy_next_upstream error timeout http_503;\n      proxy_next_upstream_tries 2;",
+        "proxy_next_upstream off;",
+    ),
     ("fail_timeout=2s", "max_fails=0"),
 ];
 /// The clients send more often, and what the balancer holds without need is closed then.

@@ -105,10 +105,19 @@ impl Driver {
         id.as_str().unwrap().to_owned()
     }
 
-    /// Presses the mouse on it.
+    /// Presses the mouse on it: on what stands there by now, where the page has just been replaced.
     pub fn click(&mut self, selector: &str) {
-        let element = self.element(selector);
-        self.tell(&format!("/element/{element}/click"), &json!({}));
+        let began = Instant::now();
+        loop {
+            let element = self.element(selector);
+            let path = format!("{}/element/{element}/click", self.session);
+            let answer = self.connection.call("POST", &path, "{}").unwrap().unwrap();
+            if answer.status == 200 {
+                return;
+            }
+            let stale = answer.body.contains("stale element reference") && began.elapsed() < PATIENCE;
+            assert!(stale, "{selector}: {}", answer.body);
+        }
     }
 
     /// Types where the keyboard is.
