@@ -12,6 +12,7 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 pub use given::GivenSockets;
 
@@ -274,6 +275,10 @@ impl ListenerSet {
     }
 }
 
+/// How long an address may be in use at a start. A process that was killed leaves its sockets for a moment longer than itself: the
+/// kernel takes down what an io_uring still had to do after the process has ended.
+const LEFT_BEHIND: Duration = Duration::from_secs(2);
+
 fn bound(address: SocketAddr, shared: bool) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_reuse_address(true)?;
@@ -281,7 +286,13 @@ fn bound(address: SocketAddr, shared: bool) -> io::Result<Socket> {
     if address.is_ipv6() && address.ip().is_unspecified() {
         socket.set_only_v6(false)?; // whatever this machine's default is
     }
-    socket.bind(&address.into())?;
+    let began = Instant::now();
+    while let Err(fault) = socket.bind(&address.into()) {
+        if shared || fault.kind() != ErrorKind::AddrInUse || began.elapsed() >= LEFT_BEHIND {
+            return Err(fault);
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
     Ok(socket)
 }
 
@@ -442,6 +453,21 @@ mod tests {
             open_all("--listen", &[ListenAddress::At("127.0.0.2:0".parse().unwrap())], 1, &mut passed);
         assert_ne!(other.unwrap().addresses, first.addresses);
         assert_eq!(passed.len(), families);
+    }
+
+    /// Found by a test of killed edges: the next start was refused while the kernel took down the ring of the one before.
+    #[test]
+    fn an_address_that_a_killed_process_is_just_leaving_is_waited_for() {
+        let left = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = left.local_addr().unwrap();
+        let (held, began) = (Duration::from_millis(200), Instant::now());
+        let leaving = std::thread::spawn(move || {
+            std::thread::sleep(held); // as long as the kernel may take
+            drop(left);
+        });
+        bound(address, false).unwrap();
+        assert!(began.elapsed() >= held);
+        leaving.join().unwrap();
     }
 
     #[test]
