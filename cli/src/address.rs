@@ -34,7 +34,7 @@ pub fn plain(text: &str) -> std::result::Result<String, &'static str> {
     }
 }
 
-/// Whether the host of a URL is `localhost` or a loopback address.
+/// A URL is here when its host is `localhost` or a loopback address.
 pub fn is_here(url: &str) -> bool {
     let place = url.split("://").last().unwrap_or_default().split('/').next().unwrap_or_default();
     let place = place.rsplit('@').next().unwrap_or_default();

@@ -13,7 +13,7 @@ mod zipf;
 pub use disk::{Disk, Volume};
 pub use pgbouncer::PgBouncer;
 pub use postgres::Postgres;
-pub use process::{Folder, Process, ServerFault, command, free_port, program};
+pub use process::{Folder, Process, ServerFault, command, free_port, program, signal};
 pub use random::{Random, WholeNumber};
 pub use redis::{Certificates, Redis, RedisCluster};
 pub use zipf::Zipf;

@@ -304,8 +304,7 @@ impl Process {
         if !matches!(self.child.try_wait(), Ok(None)) {
             return Err(gone());
         }
-        let sent = Command::new("sh").args(["-c", &format!("kill -{name} {id}")]).status(); // every shell has one
-        sent.is_ok_and(|status| status.success()).then_some(()).ok_or_else(gone)
+        signal(id, name).then_some(()).ok_or_else(gone)
     }
 
     /// The last lines that it printed.
@@ -315,6 +314,32 @@ impl Process {
         let lines: Vec<&str> = text.lines().collect();
         lines[lines.len().saturating_sub(20)..].join("\n")
     }
+}
+
+/// Sends a signal to a process by name: `STOP`, `CONT`, `TERM`, `INT`. The process that was sent `STOP` stands still when this ends:
+/// until then a thread on another core goes on. `false`: there is no such process, or it goes on after [`STANDS`].
+#[must_use]
+pub fn signal(id: u32, name: &str) -> bool {
+    let sent = Command::new("sh").args(["-c", &format!("kill -{name} {id}")]).status(); // every shell has one
+    let began = Instant::now();
+    while name == "STOP" && !stands_still(id) {
+        if began.elapsed() > STANDS {
+            return false;
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    sent.is_ok_and(|status| status.success())
+}
+
+/// How long the threads of a process may take to stand still.
+const STANDS: Duration = Duration::from_secs(10);
+
+/// Whether the kernel has stopped every thread of a process. (One that has ended stands still, too.)
+fn stands_still(id: u32) -> bool {
+    fs::read_dir(format!("/proc/{id}/task")).into_iter().flatten().flatten().all(|thread| {
+        let stat = fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
+        stat.rsplit_once(") ").is_none_or(|(_, state)| state.starts_with(['T', 't', 'Z', 'X']))
+    })
 }
 
 /// Starts it on a thread that lives as long as this process: the kernel kills it with the *thread* that started it, and

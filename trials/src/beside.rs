@@ -2,7 +2,7 @@
 
 use crate::attacks::Driver;
 use crate::fleet::{Edge, Fleet, OTHER_CORE};
-use crate::hits::{self, Hits};
+use crate::hits::{self, Hits, Pair};
 use crate::redis::{links, row};
 use clap::Args;
 use services::stats::median;
@@ -44,12 +44,6 @@ pub struct Interference {
     /// Judge answers only: for a machine that is busy with other things
     #[arg(long)]
     untimed: bool,
-}
-
-/// A quiet round, and one beside it.
-struct Pair {
-    quiet: Hits,
-    beside: Hits,
 }
 
 /// Hits under way, until they are ended.
@@ -161,10 +155,9 @@ impl Interference {
             let at = |part| of(&|pair| hits(pair).on_time().at(part));
             format!("{:.0} / {:.0} / {:.0}", at(0.5), at(0.99), at(0.999))
         };
-        let ratio = of(&|pair| pair.beside.on_time().at(0.999) / pair.quiet.on_time().at(0.999));
+        let ratio = of(&|pair| pair.ratio(0.999));
         let hits: usize = pairs.iter().map(|pair| pair.beside.all).sum();
-        let right = pairs.iter().flat_map(|pair| [&pair.quiet, &pair.beside]);
-        let right = right.into_iter().all(|hits| hits.right == hits.all);
+        let right = pairs.iter().all(Pair::is_right);
         let (alone, then) = (of(&|pair| pair.quiet.late()), of(&|pair| pair.beside.late()));
         println!(
             "{name:9} {:6} {hits:8} {:>22} {:>22} {ratio:6.2} {alone:5.2}, {then:5.2} % {}",

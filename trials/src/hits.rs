@@ -62,6 +62,42 @@ impl Hits {
     }
 }
 
+/// Hits of a quiet round, and of one beside something else.
+pub struct Pair {
+    /// With nothing else.
+    pub quiet: Hits,
+    /// Beside it.
+    pub beside: Hits,
+}
+
+impl Pair {
+    /// Whether every answer of both is right.
+    pub fn is_right(&self) -> bool {
+        [&self.quiet, &self.beside].iter().all(|hits| hits.right == hits.all)
+    }
+
+    /// How often the latency that this part does not exceed is as long beside it as in the quiet round.
+    pub fn ratio(&self, part: f64) -> f64 {
+        self.beside.on_time().at(part) / self.quiet.on_time().at(part)
+    }
+
+    /// One line of figures, with what was done meanwhile.
+    pub fn told(&self, meanwhile: &str) -> String {
+        let each = |hits: &Hits| {
+            let hits = hits.on_time();
+            [0.5, 0.99, 0.999].map(|part| format!("{:.0}", hits.at(part))).join(" / ")
+        };
+        format!(
+            "quiet {:>20}   beside {:>20}   p99 ÷ {:5.2}   {meanwhile}; left out {:.2}, {:.2} %",
+            each(&self.quiet),
+            each(&self.beside),
+            self.ratio(0.99),
+            self.quiet.late(),
+            self.beside.late()
+        )
+    }
+}
+
 /// One request and its answer; `None`: the connection had ended before.
 fn ask(stream: &mut TcpStream, request: &str, buffer: &mut [u8]) -> std::io::Result<Option<http::Reply>> {
     let (sent, mut filled) = (stream.write_all(request.as_bytes()), 0);

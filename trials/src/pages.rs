@@ -10,7 +10,7 @@ pub use people::People;
 
 use crate::attacks::Driver;
 use crate::fleet::{Edge, Fleet, OTHER_CORE};
-use crate::hits::{self, Hits};
+use crate::hits::{self, Pair};
 use crate::keyring::{ADMIN, Keyring};
 use crate::process::{Dir, command, linkr};
 use crate::redis::row;
@@ -248,26 +248,14 @@ impl Pages {
             let people = PeopleProcess::start(fleet.api, &crowd.file, &self.stock, seed)?;
             let beside = hits::drive(edge.address, &codes, HITS, time);
             let seen = people.end()?;
-            let beside = beside?;
-            right &= [&quiet, &beside].iter().all(|hits| hits.right == hits.all);
-            let p99 = |hits: &Hits| hits.on_time().at(0.99);
-            ratios.push(p99(&beside) / p99(&quiet));
-            let each = |hits: &Hits| {
-                [0.5, 0.99, 0.999].map(|part| format!("{:.0}", hits.on_time().at(part))).join(" / ")
-            };
+            let pair = Pair { quiet, beside: beside? };
+            right &= pair.is_right();
+            ratios.push(pair.ratio(0.99));
             let at =
                 |part: f64| seen.took.get((seen.took.len() as f64 * part) as usize).copied().unwrap_or(0.0);
-            println!(
-                "quiet {:>20}   beside {:>20}   p99 ÷ {:5.2}   {} pages, {:.0} and {:.0} ms at p50 and p99; left out {:.2}, {:.2} %",
-                each(&quiet),
-                each(&beside),
-                p99(&beside) / p99(&quiet),
-                seen.took.len(),
-                at(0.5),
-                at(0.99),
-                quiet.late(),
-                beside.late()
-            );
+            let pages = seen.took.len();
+            let meanwhile = format!("{pages} pages, {:.0} and {:.0} ms at p50 and p99", at(0.5), at(0.99));
+            println!("{}", pair.told(&meanwhile));
             if let Some(first) = seen.lacking.first() {
                 println!("  {} pages lack something: {first}", seen.lacking.len());
                 right = false;

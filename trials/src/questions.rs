@@ -4,7 +4,7 @@
 use crate::attacks::Driver;
 use crate::connection::Connection;
 use crate::fleet::{Edge, Fleet, OTHER_CORE};
-use crate::hits::{self, Hits};
+use crate::hits::{self, Pair};
 use crate::http;
 use crate::redis::{links, row};
 use clap::Args;
@@ -358,21 +358,10 @@ impl Questions {
             let storm = Storm::begin(api, stock)?;
             let beside = hits::drive(edge.address, &codes, HITS, time);
             let [answered, refused] = storm.end()?;
-            let beside = beside?;
-            right &= [&quiet, &beside].iter().all(|hits| hits.right == hits.all);
-            let p99 = |hits: &Hits| hits.on_time().at(0.99);
-            ratios.push(p99(&beside) / p99(&quiet));
-            let each = |hits: &Hits| {
-                [0.5, 0.99, 0.999].map(|part| format!("{:.0}", hits.on_time().at(part))).join(" / ")
-            };
-            println!(
-                "quiet {:>20}   beside {:>20}   p99 ÷ {:5.2}   {answered} answers, {refused} refusals; left out {:.2}, {:.2} %",
-                each(&quiet),
-                each(&beside),
-                p99(&beside) / p99(&quiet),
-                quiet.late(),
-                beside.late()
-            );
+            let pair = Pair { quiet, beside: beside? };
+            right &= pair.is_right();
+            ratios.push(pair.ratio(0.99));
+            println!("{}", pair.told(&format!("{answered} answers, {refused} refusals")));
             rounds.push(answered);
         }
         let ratio = interval(&ratios);

@@ -176,6 +176,11 @@ fn lint() -> Result<(), String> {
     cargo(&["test", "--quiet", "--locked", "--package", "xtask"], &[])
 }
 
+/// The cargo that runs this program.
+fn cargo_command() -> Command {
+    Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+}
+
 fn cargo(words: &[&str], more: &[String]) -> Result<(), String> {
     cargo_with(words, more, &[])
 }
@@ -183,8 +188,7 @@ fn cargo(words: &[&str], more: &[String]) -> Result<(), String> {
 /// With more in its environment.
 fn cargo_with(words: &[&str], more: &[String], env: &[(&str, &str)]) -> Result<(), String> {
     println!("+ cargo {} {}", words.join(" "), more.join(" "));
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let status = Command::new(cargo).args(words).args(more).envs(env.iter().copied()).status();
+    let status = cargo_command().args(words).args(more).envs(env.iter().copied()).status();
     match status {
         Ok(status) if status.success() => Ok(()),
         Ok(status) => Err(format!("cargo {} failed: {status}", words[0])),

@@ -90,7 +90,7 @@ fn built(source: &Path) -> Result<PathBuf, String> {
         |name: &str| hidden.iter().map(|(from, to)| format!("{name}={from}={to}")).collect::<Vec<_>>();
     let target = source.join(BUILD);
     println!("+ cargo build --profile dist --package cli, in {}", source.display());
-    let status = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+    let status = super::cargo_command()
         .args(["build", "--profile", "dist", "--locked", "--package", "cli", "--target-dir"])
         .arg(&target)
         .current_dir(source)

@@ -23,8 +23,7 @@ pub struct TestProgram {
 /// Builds all test programs with these words and says which there are.
 pub fn build(words: &[&str]) -> Result<Vec<TestProgram>, String> {
     println!("+ cargo {} --no-run", words.join(" "));
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let done = Command::new(cargo)
+    let done = super::cargo_command()
         .args(words)
         .args(["--no-run", "--message-format", "json-render-diagnostics"])
         .stderr(Stdio::inherit())

@@ -28,13 +28,12 @@ fn shown(page: &str) -> Vec<String> {
     found
 }
 
-/// Whether the command or one below it has the flag.
 fn has_flag(command: &Command, flag: &str) -> bool {
     command.get_arguments().any(|arg| arg.get_long() == Some(flag))
         || command.get_subcommands().any(|below| has_flag(below, flag))
 }
 
-/// What is wrong with a command that a page shows. A word that names no command is a value where values may stand, and so is
+/// Says what is wrong with a command that a page shows, or `None`. A word that names no command is a value where values may stand, and so is
 /// every word behind an ellipsis, which stands for any command below.
 fn wrong(shown: &str, root: &Command) -> Option<String> {
     let (mut at, mut above, mut any) = (root, Vec::new(), false);

@@ -119,7 +119,7 @@ fn looks_like(file: &LinkFile) -> Option<Format> {
     }
 }
 
-/// What a page says of a first line that is no header.
+/// The message of a page that was given rows whose first line is no header.
 fn no_header(missing: &MissingColumn) -> String {
     match missing.other {
         _ if missing.is_map => "These are rows of a map: choose its form".to_owned(),

@@ -25,9 +25,9 @@ pub struct Facts {
     pub others: Vec<(String, Result<Running, String>)>,
     /// What PostgreSQL says of itself, or why it says nothing; `None`: there is none.
     pub postgres: Option<Result<store::postgres::Survey, String>>,
-    /// What a start finds in the file of SQLite, or why that cannot be read; `None`: the links are in no file.
+    /// Tables in the file of SQLite as a start finds them, or why the file cannot be read; `None`: the links are in no file.
     pub sqlite: Option<Result<store::TableSurvey, String>>,
-    /// What Redis says of itself, or why it says nothing; `None`: there is none.
+    /// Answers of Redis about itself, or why none came; `None`: no Redis is given.
     pub redis: Option<Result<control::RedisSurvey, String>>,
 }
 

@@ -45,7 +45,7 @@ struct Held {
     lock: DirectoryLock,
 }
 
-/// What the admin listener shows.
+/// The parts of control that the admin listener of this process shows.
 #[derive(Default)]
 struct Shown {
     metrics: Option<Arc<Metrics>>,

@@ -2,7 +2,7 @@
 
 use crate::support::{Connection, Dir, LINKR, Linkr, command, text, until};
 use serde_json::Value;
-use std::process::{Command, Output};
+use std::process::Output;
 
 fn json(output: &Output) -> Value {
     serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{}", text(&output.stderr)))
@@ -57,7 +57,7 @@ pub fn a_stopped_edge_is_blind_and_said_to_be() {
     let done = create("seen", &[]);
     assert_eq!(done.status.code(), Some(0), "{}{}", text(&done.stdout), text(&done.stderr));
 
-    signal("STOP", edge.pid());
+    edge.signal("STOP");
     let done = create("missed", &["-o", "json"]);
     let told = &json(&done)["propagation"];
     assert_eq!((done.status.code(), &told["status"]), (Some(3), &"partial".into()));
@@ -72,16 +72,10 @@ pub fn a_stopped_edge_is_blind_and_said_to_be() {
     let said = control.ok(&dir, &["feed", "status"]);
     assert!(said.lines().any(|line| line.starts_with("far ") && line.contains(" blind ")), "{said}");
 
-    signal("CONT", edge.pid());
+    edge.signal("CONT");
     until("the edge to be back", || {
         let words = ["link", "update", "seen", "--title", "back", "--ack", "propagated"];
         (control.run(&dir, &words).status.code() == Some(0)).then_some(())
     });
     assert_eq!(edge.get("/missed").status, 302);
-}
-
-/// (The shell's own kill: there is one everywhere.)
-fn signal(name: &str, pid: u32) {
-    let sent = Command::new("sh").args(["-c", &format!("kill -{name} {pid}")]).status().unwrap();
-    assert!(sent.success());
 }

@@ -9,7 +9,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 
 /// A visitor with an address of his own, whom edges count as ignored.
 const VISITOR: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 9);
-/// What edges are told of the balancer, and of that visitor.
+/// Settings of the edges: they trust the balancer, and ignore clicks of [`VISITOR`].
 const TRUSTING: [&str; 6] =
     ["--clicks-dir", "clicks", "--trusted-peers", "127.0.0.1", "--ignore-clicks-from", "127.0.0.9"];
 /// Longer than HAProxy takes to notice.
@@ -102,7 +102,7 @@ fn asked_under(connection: &mut Connection, host: &str, path: &str) -> Answer {
     connection.answer(false).unwrap().unwrap()
 }
 
-/// What a visitor asks for reaches an edge as it was sent, by each way, and as his.
+/// Requests of a visitor reach an edge as they were sent, by each way, and count as that visitor's.
 fn passes_on(door: &FrontDoor, edges: &Edges) {
     let mut visitor = from(VISITOR, door.plain);
     let answer = asked_under(&mut visitor, "localhost", "/b%C3%BCcher?a=%2F");

@@ -257,22 +257,9 @@ impl Linkr {
         self.signal("TERM");
     }
 
-    /// Sends a signal by its name. (The shell's own kill: there is one everywhere.) Who was sent `STOP` stands still when this ends.
+    /// Sends a signal by its name, as [`services::signal`] does.
     pub fn signal(&self, name: &str) {
-        let sent = Command::new("sh").args(["-c", &format!("kill -{name} {}", self.pid())]).status().unwrap();
-        assert!(sent.success());
-        if name == "STOP" {
-            until("every thread to stand still", || self.stands_still().then_some(()));
-        }
-    }
-
-    /// The kernel stops each thread of a process where it runs, and says so of each.
-    fn stands_still(&self) -> bool {
-        let threads = std::fs::read_dir(format!("/proc/{}/task", self.pid())).unwrap();
-        threads.flatten().all(|thread| {
-            let stat = std::fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
-            stat.rsplit_once(") ").is_none_or(|(_, state)| state.starts_with('T'))
-        })
+        assert!(services::signal(self.pid(), name), "{name}");
     }
 
     pub fn exited(&mut self) -> ExitStatus {

@@ -6,7 +6,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 /// How files with a licence are called.
 const NAMES: [&str; 6] = ["license", "licence", "copying", "notice", "unlicense", "copyright"];
@@ -212,7 +211,7 @@ fn find(folder: &Path, depth: u32, found: &mut Vec<PathBuf>) -> Result<(), Strin
 }
 
 fn cargo(words: &[&str]) -> Result<String, String> {
-    said(Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into())).args(words))
+    said(crate::cargo_command().args(words))
 }
 
 fn list<'a>(value: &'a Value, name: &str) -> &'a [Value] {

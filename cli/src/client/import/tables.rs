@@ -193,12 +193,12 @@ pub struct MissingColumn {
     pub field: &'static str,
     /// Another form whose columns these are.
     pub other: Option<Format>,
-    /// Whether these are rows of a map.
+    /// The line holds rows of a redirect map.
     pub is_map: bool,
 }
 
 impl MissingColumn {
-    /// Of a first line; `given` names columns of fields.
+    /// Looks at the first line of a table for its columns. `given` says, field by field, how its column is called.
     pub fn of_line(first: &[u8], given: &[(String, String)]) -> Option<Self> {
         let mut reader = csv::ReaderBuilder::new()
             .delimiter(separator(first))

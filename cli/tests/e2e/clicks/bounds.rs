@@ -63,7 +63,7 @@ fn a_full_spool_loses_the_oldest_and_says_how_many() {
     assert_eq!(edge.get("/x").status, 302);
 }
 
-/// As many clicks as in four minutes at 4,000 a second; `LINKR_LONG=1`: as in an hour. They come as fast as the edge's own
+/// Clicks of four minutes at 4,000 a second; `LINKR_LONG=1`: of an hour. They come as fast as the edge's own
 /// thread takes them, since nothing in the spool goes by time before a day is over: what an hour needs is its room.
 #[test]
 #[ignore = "some minutes: make test-long"]
