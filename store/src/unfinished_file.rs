@@ -12,7 +12,7 @@ const NEW: &str = ".new-";
 pub(super) struct UnfinishedFile {
     path: PathBuf,
     /// Locked for as long as somebody works on it.
-    _file: File,
+    file: File,
 }
 
 /// Copies on their way to `to` that nobody works on any more: whoever did was killed.
@@ -22,7 +22,7 @@ pub fn left(to: &Path) -> Vec<PathBuf> {
         let name = path.file_name().unwrap_or_default().as_encoded_bytes();
         let number = name.strip_prefix(front.as_os_str().as_encoded_bytes());
         number.is_some_and(|number| number.len() == 8 && number.iter().all(u8::is_ascii_hexdigit))
-            && proto::own::read(path).is_ok_and(|file| file.try_lock().is_ok())
+            && proto::own::read(path).is_ok_and(|file| file.try_lock().is_ok() && file.unlock().is_ok())
     };
     let there = fs::read_dir(folder_of(to)).into_iter().flatten().flatten();
     there.map(|entry| entry.path()).filter(is_left).collect()
@@ -34,7 +34,7 @@ impl UnfinishedFile {
         let path = beside(to, &format!("{NEW}{:08x}", crate::random::u32()));
         let file = File::options().write(true).create_new(true).mode(0o600).open(&path)?;
         let _ = file.try_lock(); // where there are no locks, nobody is told of what is left
-        Ok(Self { path, _file: file })
+        Ok(Self { path, file })
     }
 
     pub fn path(&self) -> &Path {
@@ -61,8 +61,11 @@ impl UnfinishedFile {
 }
 
 impl Drop for UnfinishedFile {
+    /// The lock is not left to the close: a child that another thread is just starting holds the file open until it runs its
+    /// program, and who opens the finished file meanwhile would find it in use.
     fn drop(&mut self) {
         self.remove();
+        let _ = self.file.unlock(); // then the close does it
     }
 }
 
@@ -92,5 +95,16 @@ mod tests {
         }
         assert_eq!(fs::read_dir(&folder).unwrap().count(), 4);
         fs::remove_dir_all(&folder).unwrap();
+    }
+
+    /// A test of copies failed for it: its neighbour started a shell while the copy was given its name.
+    #[test]
+    fn a_finished_file_is_in_use_by_nobody_though_a_child_still_has_it_open() {
+        let to = std::env::temp_dir().join(format!("linkr-finished-{}", std::process::id()));
+        let new = UnfinishedFile::new(&to).unwrap();
+        let _of_a_child = new.file.try_clone().unwrap(); // as a fork has it
+        new.becomes(&to).unwrap();
+        assert!(File::open(&to).unwrap().try_lock().is_ok());
+        fs::remove_file(&to).unwrap();
     }
 }

@@ -1,7 +1,7 @@
 //! `linkr backup` and `linkr restore` of a file. Every copy is looked through before anybody may rely on it, and gets its
 //! name when it is whole and on disk.
 
-use super::file::{companion_of, companions, held, owned_as, regular};
+use super::file::{Claim, companion_of, companions, held, owned_as, regular};
 use super::identity::Identity;
 use super::judge::{self, FileJudgement, KEPT};
 use super::mark::{self, WalState};
@@ -44,7 +44,7 @@ pub fn backup(store: &Path, to: &Path) -> Result<Position, String> {
     companion_of(to).map_or(Ok(()), Err)?;
     let path = store.canonicalize().map_err(|e| cannot(&e))?;
     companions(&path).map_err(|why| cannot(&why))?;
-    let file = File::open(&path).map_err(|e| cannot(&e))?; // dropped behind every connection: see `fcntl_locking(2)`
+    let file = Claim::free(File::open(&path).map_err(|e| cannot(&e))?); // dropped behind every connection: see `fcntl_locking(2)`
     let there = may_be_read(store, &path, &file)?;
     let writing = |e: &dyn std::fmt::Display| format!("cannot write {shown_to}: {e}");
     let clicks = clicks::copy(&path, to, there.alone)?; // before the links
@@ -142,7 +142,7 @@ pub fn restore(from: &Path, store: &Path, accept: bool) -> Result<RestoreReport,
     let from = from.canonicalize().map_err(|e| cannot(&e))?;
     companions(&from).map_err(|why| cannot(&why))?;
     let store = if store.exists() { store.canonicalize().map_err(|e| cannot(&e))? } else { store.to_owned() };
-    let file = File::open(&from).map_err(|e| cannot(&e))?;
+    let file = Claim::free(File::open(&from).map_err(|e| cannot(&e))?);
     if from != store && matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)) {
         return Err(format!("{shown} is open in a running linkr: take a copy of it with linkr backup"));
     }

@@ -201,9 +201,16 @@ pub(super) fn held(given: &Path) -> Result<[Option<Claim>; 2], OpenFault> {
     Ok([Some(claim(&beside(&path, ".lock"), given)?), Some(claim(&path, given)?)])
 }
 
-/// A file that this process has locked.
+/// A file that this process has locked, or may lock.
 #[derive(Debug)]
 pub(super) struct Claim(File);
+
+impl Claim {
+    /// On a file that is not locked yet.
+    pub(super) fn free(file: File) -> Self {
+        Self(file)
+    }
+}
 
 impl std::ops::Deref for Claim {
     type Target = File;
