@@ -34,8 +34,8 @@ pub const ALERTS: AlertGroup = AlertGroup {
             steps: &[
                 "Read `control_lost` in the edge's log: its `reason` says what is wrong (refused, unresolved, unknown_authority, \
                  wrong_name, wants_tls, no_tls, key_refused).",
-                "`key_refused`: the edge's key or certificate was revoked or has expired (`linkr keys list`). Make another; a \
-                 revoked certificate needs another `--name`.",
+                "`key_refused`: the edge's key or certificate was revoked or has expired (`linkr keys list`). Make another \
+                 (docs/keys.md); a revoked certificate needs another `--name`.",
                 "`linkr_feed_connected` is 1: control answers, but late. Look at LinkrStoreUnreadable and at the load of control.",
                 "Control is away: see LinkrControlAway.",
             ],
