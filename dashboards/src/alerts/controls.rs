@@ -112,7 +112,7 @@ pub const ALERTS: AlertGroup = AlertGroup {
             lasts: "5m",
             severity: Severity::Warning,
             summary: "control has not heard of the edge {{ $labels.edge }} for five minutes",
-            means: "The edge is gone, cut off, or refused. Writes with `ack=propagated` name it, and counts of clicks are not complete \
+            means: "The edge is gone, cannot reach control, or is refused. Writes with `ack=propagated` name it, and counts of clicks are not complete \
                     until it comes again, since its spool may hold some.",
             steps: &[
                 "If it runs, see LinkrEdgeBlind. `edge_refused` in control's log names edges whose key is no good.",
