@@ -74,7 +74,7 @@ pub enum KeysCommand {
         /// How many writes at most
         #[arg(long, default_value_t = 20, value_name = "N", value_parser = clap::value_parser!(i32).range(1..=100))]
         page_size: i32,
-        /// Goes on behind an earlier page
+        /// Goes on after an earlier page
         #[arg(long, value_name = "TOKEN")]
         page_token: Option<String>,
         #[command(flatten)]
