@@ -54,7 +54,7 @@ pub enum KeysCommand {
     Rotate {
         /// The first one's id
         id: String,
-        /// From when on the second is refused, as in 'keys create' [default: never]
+        /// From when on the second is refused, as in 'keys create' [default: as long from now on as the first was made for]
         #[arg(long, value_name = "TIME", value_parser = moment)]
         expire_time: Option<FlagTime>,
         #[command(flatten)]
