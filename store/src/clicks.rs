@@ -20,6 +20,7 @@ mod raw;
 mod reclassify;
 pub(crate) mod rows;
 mod run;
+mod sums;
 mod tidy;
 pub(crate) mod times;
 mod top;
