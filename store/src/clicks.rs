@@ -26,6 +26,7 @@ pub(crate) mod times;
 mod top;
 mod unfolded;
 mod unknown;
+mod unsummed;
 mod varint;
 
 pub(crate) use append::append;
