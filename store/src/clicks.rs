@@ -20,11 +20,13 @@ mod raw;
 mod reclassify;
 pub(crate) mod rows;
 mod run;
+mod sums;
 mod tidy;
 pub(crate) mod times;
 mod top;
 mod unfolded;
 mod unknown;
+mod unsummed;
 mod varint;
 
 pub(crate) use append::append;

@@ -7,4 +7,5 @@ mod forgetting;
 mod kills;
 mod reclassify;
 mod size;
+mod summed;
 mod world;
