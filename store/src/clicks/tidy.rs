@@ -5,7 +5,7 @@ use super::fold::agent_of;
 use super::memory::Memory;
 use super::rows::{CellKey, ClickRows, LEAST, MOST, Table};
 use super::times::{DAY, HOUR, MINUTE};
-use super::{age, delete, deletions, pack, raw, top};
+use super::{age, delete, deletions, four_weeks, pack, raw, top};
 
 /// Days for which raw clicks are kept.
 pub(super) const RAW: i64 = 30;
@@ -42,7 +42,11 @@ pub(crate) async fn tidy<R: ClickRows>(rows: &R, memory: &Memory, now: i64) -> R
     if !rows.claim(false).await? {
         return Ok(TidyDone::default());
     }
-    if delete::work(rows).await? || pack::pack(rows, now).await? || age::age(rows, now).await? {
+    if delete::work(rows).await?
+        || pack::pack(rows, now).await?
+        || age::age(rows, now).await?
+        || four_weeks::make(rows, now).await?
+    {
         return Ok(TidyDone { more: true, joined: None });
     }
     let today = now.div_euclid(DAY);
