@@ -89,7 +89,7 @@ mod tests {
         let numbers = [0, 1, 127, 128, 16_383, 16_384, u64::MAX];
         let mut bytes = Vec::new();
         numbers.iter().for_each(|&number| put(&mut bytes, number));
-        assert_eq!(bytes.len(), numbers.iter().map(|&number| length(number)).sum());
+        assert_eq!(bytes.len(), numbers.iter().map(|&number| length(number)).sum::<usize>());
         put_bytes(&mut bytes, b"abc");
         let mut reader = Reader(&bytes);
         assert_eq!(numbers.map(|_| reader.number().unwrap()), numbers);
