@@ -11,6 +11,7 @@ mod deleting;
 mod deletions;
 mod fold;
 mod folding;
+mod four_weeks;
 mod lists;
 mod memory;
 mod notes;

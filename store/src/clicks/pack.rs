@@ -185,7 +185,7 @@ pub(crate) async fn lists_of_week<R: ClickRows>(rows: &R, week: i64) -> Result<(
 }
 
 /// The lists of so many parts of time together, for each domain.
-async fn add_up<R: ClickRows>(
+pub(crate) async fn add_up<R: ClickRows>(
     rows: &R,
     kind: Kind,
     (part, first, count): (ListPart, i64, i64),

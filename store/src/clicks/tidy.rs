@@ -5,7 +5,7 @@ use super::fold::agent_of;
 use super::memory::Memory;
 use super::rows::{CellKey, ClickRows, LEAST, MOST, Table};
 use super::times::{DAY, HOUR, MINUTE};
-use super::{age, delete, deletions, pack, raw, top, unsummed};
+use super::{age, delete, deletions, four_weeks, pack, raw, top, unsummed};
 
 /// Days for which raw clicks are kept.
 pub(super) const RAW: i64 = 30;
@@ -46,6 +46,7 @@ pub(crate) async fn tidy<R: ClickRows>(rows: &R, memory: &Memory, now: i64) -> R
         || pack::pack(rows, now).await?
         || age::age(rows, now).await?
         || unsummed::sum_up(rows, memory).await?
+        || four_weeks::make(rows, now).await?
     {
         return Ok(TidyDone { more: true, joined: None });
     }

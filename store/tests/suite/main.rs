@@ -5,6 +5,7 @@ mod copies;
 mod deleting;
 mod forgetting;
 mod kills;
+mod lists;
 mod reclassify;
 mod size;
 mod summed;
