@@ -2,7 +2,7 @@
 
 use super::{cargo_with, tools};
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 
 /// All of them.
@@ -26,19 +26,24 @@ pub fn from_words(words: &[String]) -> Option<Result<(), String>> {
     Some(run(seconds.parse().ok()?, if targets.is_empty() { &TARGETS } else { &targets }))
 }
 
-/// Builds these targets and runs them side by side for so long, beginning with what earlier runs have kept.
-pub fn run(seconds: u32, targets: &[&str]) -> Result<(), String> {
+/// Builds all of them; the folder with the programs. `None`, said why: they cannot be built here.
+pub fn build() -> Result<Option<PathBuf>, String> {
     tools::install_what_is_missing();
     if !tools::is_there("g++") {
         println!("SKIPPED fuzz targets: there is no C++ compiler for libFuzzer (apt-get install g++)");
-        return Ok(());
+        return Ok(None);
     }
     let host = host()?;
     let words = ["build", "--release", "--locked", "--package", "fuzz", "--features", "fuzz/libfuzzer"];
     // With a target named, build scripts are built without the flags.
     let place = ["--target", &host, "--target-dir", FOLDER].map(str::to_owned);
     cargo_with(&words, &place, &[("RUSTFLAGS", FLAGS)])?;
-    let programs = Path::new(FOLDER).join(host).join("release");
+    Ok(Some(Path::new(FOLDER).join(host).join("release")))
+}
+
+/// Builds these targets and runs them side by side for so long, beginning with what earlier runs have kept.
+pub fn run(seconds: u32, targets: &[&str]) -> Result<(), String> {
+    let Some(programs) = build()? else { return Ok(()) };
     let start = |target: &&str| start(&programs.join(target), target, seconds);
     let started = targets.iter().map(start).collect::<Result<Vec<_>, _>>()?;
     let mut broken = Vec::new();

@@ -1,4 +1,4 @@
-//! The logic behind the make targets, so that it is Rust and not shell: `test`, `test-long`, `fuzz`, `lint`, `deny`, `bench`, `services`,
+//! The logic behind the make targets, so that it is Rust and not shell: `test`, `test-long`, `tools`, `fuzz`, `lint`, `deny`, `bench`, `services`,
 //! `release`, `image-root`, `gen-snapshot`, `gen-clicks`, `lines`, `crawlers`, `dashboards`, `demo`.
 
 mod axe;
@@ -17,14 +17,23 @@ mod tools;
 
 use std::process::{Command, ExitCode};
 
-const USAGE: &str = "usage: xtask test|bench|load|compare [ARGS…] | test-long | fuzz SECONDS [TARGET…] | lint | deny | services | release [--binary PATH] [--out DIR] | release-twice | image-root DIR --binary PATH | gen-snapshot LINKS FILE | gen-clicks CLICKS LINKS DAYS FILE|URL [OF-THE-FIRST] | lines | crawlers PACKAGE | dashboards | demo PROGRAMS OUT";
+const USAGE: &str = "usage: xtask test|bench|load|compare [ARGS…] | test-long [beside|alone] | tools | fuzz SECONDS [TARGET…] | lint | deny | services | release [--binary PATH] [--out DIR] | release-twice | image-root DIR --binary PATH | gen-snapshot LINKS FILE | gen-clicks CLICKS LINKS DAYS FILE|URL [OF-THE-FIRST] | lines | crawlers PACKAGE | dashboards | demo PROGRAMS OUT";
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
     let (task, rest) = words.split_first().map_or(("", &[][..]), |(task, rest)| (task.as_str(), rest));
     let done = match task {
         "test" => test(rest),
-        "test-long" => test_long(),
+        "test-long" => match rest {
+            [] => test_long(both_halves),
+            [half] if half == "beside" => test_long(half_beside),
+            [half] if half == "alone" => test_long(half_alone),
+            _ => Err(USAGE.to_owned()),
+        },
+        "tools" => {
+            install_tools();
+            Ok(())
+        }
         "fuzz" => fuzz::from_words(rest).unwrap_or_else(|| Err(USAGE.to_owned())),
         "lint" => lint(),
         "deny" => deny(),
@@ -115,7 +124,8 @@ fn test(more: &[String]) -> Result<(), String> {
     tools::install_what_is_missing();
     python::install_what_is_missing();
     if more.is_empty() {
-        return suites::run(&suites::build(&TESTS)?, &threads(), &[]);
+        let choice = suites::Choice { threads: &threads(), ignored: false, words: &[] };
+        return suites::run(&suites::build(&TESTS)?, &choice);
     }
     cargo_with(&TESTS, more, &[("RUST_TEST_THREADS", &threads())])
 }
@@ -127,16 +137,62 @@ fn threads() -> String {
 }
 
 /// What takes minutes of load, an image or many processes: the tests that `test` names and leaves out, the threads of the
-/// set, and the fuzzers.
-fn test_long() -> Result<(), String> {
+/// set, and the fuzzers; or one half of it.
+fn test_long(half: fn() -> Result<(), String>) -> Result<(), String> {
+    install_tools();
+    half()
+}
+
+fn both_halves() -> Result<(), String> {
+    std::thread::scope(|scope| {
+        let beside = scope.spawn(half_beside);
+        let alone = half_alone();
+        let beside = beside.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        match (alone, beside) {
+            (Err(alone), Err(beside)) => Err(format!("{alone}\n{beside}")),
+            (alone, beside) => alone.and(beside),
+        }
+    })
+}
+
+/// A test that waits for ten minutes, and takes a few hundredths of a core meanwhile.
+const ORDINARY_LOAD: &str = "alerts::expressions::ten_minutes_of_ordinary_load_raise_nothing";
+
+/// The half that waits or only computes: CI runs it beside `test`.
+fn half_beside() -> Result<(), String> {
+    let (computing, others): (Vec<_>, Vec<_>) =
+        suites::build(&TESTS)?.into_iter().partition(suites::TestProgram::computes);
+    let e2e: Vec<_> = others.into_iter().filter(|program| program.target == "e2e").collect();
+    let ignored = |words| suites::Choice { threads: "2", ignored: true, words };
+    std::thread::scope(|scope| {
+        let load = scope.spawn(|| suites::run(&e2e, &ignored(&["--exact", ORDINARY_LOAD])));
+        suites::take_what_is_left();
+        suites::run(&computing, &ignored(&[]))?;
+        cargo(&THREADS, &[])?;
+        fuzz::build()?;
+        load.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    })
+}
+
+/// The other half: servers under load, some of them against the clock, and then the fuzzers.
+fn half_alone() -> Result<(), String> {
+    let programs: Vec<_> = suites::build(&TESTS)?.into_iter().filter(|program| !program.computes()).collect();
+    let choice = suites::Choice { threads: &threads(), ignored: true, words: &["--skip", ORDINARY_LOAD] };
+    suites::run(&programs, &choice)?;
+    fuzz::run(20, &fuzz::TARGETS)
+}
+
+/// Apart from the others, since with the feature every shared word of the set is one of the test's. It is chosen in the whole
+/// workspace: the set alone would take other features of its libraries, and each of them built anew.
+const THREADS: [&str; 7] =
+    ["test", "--workspace", "--locked", "--features", "link/given,hot/shuttle", "--test", "threads"];
+
+/// Fetches all that a test of any target needs besides Rust.
+fn install_tools() {
     tools::install_what_is_missing();
     python::install_what_is_missing();
     axe::install_what_is_missing();
     tools::install_engines();
-    suites::run(&suites::build(&TESTS)?, &threads(), &["--ignored"])?;
-    // Apart: with the feature every shared word of the set is one of the test's.
-    cargo(&["test", "--locked", "--package", "hot", "--features", "shuttle", "--test", "threads"], &[])?;
-    fuzz::run(20, &fuzz::TARGETS)
 }
 
 /// Dashboards, alerts and the runbook, from their list.

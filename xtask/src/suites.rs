@@ -1,15 +1,19 @@
 //! The test programs of the workspace, run in two lanes: those that start servers or read the clock wait half of their time, and
 //! those that only compute run meanwhile.
 
+mod again;
+
+use again::{FailedProgram, FailedTest};
 use serde_json::Value;
-use std::fmt::Write as _;
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
-/// Folders of the crates whose tests no neighbour makes fail: those that wait for nothing and read no clock, what runs them, and what
-/// packs a release.
-const BESIDE: [&str; 9] = ["link", "clicks", "feed", "hot", "record", "journal", "sim", "fuzz", "xtask"];
+/// Folders of the crates whose tests no neighbour makes fail: those that wait for nothing and read no clock, what counts instructions
+/// and reads rules, what runs the tests, and what packs a release.
+const COMPUTING: [&str; 11] =
+    ["link", "clicks", "feed", "hot", "record", "journal", "sim", "fuzz", "benches", "dashboards", "xtask"];
 
 /// One test program, as cargo built it.
 pub struct TestProgram {
@@ -17,7 +21,16 @@ pub struct TestProgram {
     /// The crate's folder, in which cargo would run it.
     folder: PathBuf,
     /// The name of the target: of a library or program for its unit tests, or of a file in `tests`.
-    target: String,
+    pub target: String,
+}
+
+/// Which tests of each program run, and on how many threads.
+pub struct Choice<'a> {
+    pub threads: &'a str,
+    /// Those that are marked `#[ignore]`, and no others.
+    pub ignored: bool,
+    /// More words for libtest, such as `--skip NAME`.
+    pub words: &'a [&'a str],
 }
 
 /// Builds all test programs with these words and says which there are.
@@ -50,63 +63,93 @@ fn programs(messages: &str) -> Vec<TestProgram> {
     messages.lines().filter_map(program).collect()
 }
 
-/// Runs all of them with these words to their end, and fails with the names of those that failed. Those that only compute have the
-/// lowest priority, so that no test that measures time waits for them; what they print comes when they end.
-pub fn run(programs: &[TestProgram], threads: &str, words: &[&str]) -> Result<(), String> {
-    let computes = |program: &&TestProgram| BESIDE.iter().any(|name| program.folder.ends_with(name));
-    let (beside, others): (Vec<_>, Vec<_>) = programs.iter().partition(computes);
+/// Runs all of them to their end, then the few tests that failed once more, and fails with the names of those that failed. Programs
+/// that only compute have the lowest priority, so that no test that measures time waits for them; what they print comes when they end.
+pub fn run(programs: &[TestProgram], choice: &Choice) -> Result<(), String> {
+    let (beside, others): (Vec<_>, Vec<_>) = programs.iter().partition(|program| program.computes());
     let failed = std::thread::scope(|scope| {
         let beside = scope.spawn(|| {
-            beside.into_iter().filter(|program| !quietly(program, threads, words)).collect::<Vec<_>>()
+            take_what_is_left();
+            beside.into_iter().filter_map(|program| quietly(program, choice)).collect::<Vec<_>>()
         });
-        let mut failed: Vec<_> =
-            others.into_iter().filter(|program| !loudly(program, threads, words)).collect();
+        let mut failed: Vec<_> = others.into_iter().filter_map(|program| loudly(program, choice)).collect();
         failed.extend(beside.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
         failed
     });
-    if failed.is_empty() {
-        return Ok(());
-    }
-    let mut why = "these test programs failed:".to_owned();
-    for program in failed {
-        let _ = write!(why, "\n  {} (of {})", program.path.display(), program.folder.display());
-    }
-    Err(why)
+    again::judge(&failed, |program, test| {
+        println!("once more, with nothing beside it: {} of {}", test.name, program.path.display());
+        let mut command = program.command("1");
+        command.args(choice.ignored.then_some("--ignored")).args(["--exact", &test.name]);
+        command.status().is_ok_and(|status| status.success())
+    })
 }
 
 /// With its output as it comes.
-fn loudly(program: &TestProgram, threads: &str, words: &[&str]) -> bool {
+fn loudly<'a>(program: &'a TestProgram, choice: &Choice) -> Option<FailedProgram<'a>> {
     let began = Instant::now();
     println!("+ {}", program.path.display());
-    let status = command(program.path.as_os_str(), program, threads).args(words).status();
-    said(program, began, status.is_ok_and(|status| status.success()))
+    let mut said = String::new();
+    let mut command = program.command(choice.threads);
+    let passed = run_and_read(command.args(choice.words()), |line| {
+        print!("{line}");
+        said.push_str(line);
+    });
+    told(program, began, passed.unwrap_or(false), &said)
+}
+
+/// Runs it to its end, and each line that it prints through `read`; whether it succeeded.
+fn run_and_read(command: &mut Command, mut read: impl FnMut(&str)) -> std::io::Result<bool> {
+    let mut child = command.stdout(Stdio::piped()).spawn()?;
+    let mut output = BufReader::new(child.stdout.take().expect("stdout is piped"));
+    let mut line = Vec::new();
+    while output.read_until(b'\n', &mut line)? > 0 {
+        read(&String::from_utf8_lossy(&line));
+        line.clear();
+    }
+    Ok(child.wait()?.success())
 }
 
 /// With its output at its end.
-fn quietly(program: &TestProgram, threads: &str, words: &[&str]) -> bool {
+fn quietly<'a>(program: &'a TestProgram, choice: &Choice) -> Option<FailedProgram<'a>> {
     let began = Instant::now();
-    let done =
-        command("nice".as_ref(), program, threads).args(["-n", "19"]).arg(&program.path).args(words).output();
-    let Ok(done) = done else { return said(program, began, false) };
-    println!(
-        "+ {}\n{}{}",
-        program.path.display(),
-        String::from_utf8_lossy(&done.stdout),
-        String::from_utf8_lossy(&done.stderr)
-    );
-    said(program, began, done.status.success())
+    let done = program.command(choice.threads).args(choice.words()).output();
+    let Ok(done) = done else { return told(program, began, false, "") };
+    let said = String::from_utf8_lossy(&done.stdout);
+    println!("+ {}\n{said}{}", program.path.display(), String::from_utf8_lossy(&done.stderr));
+    told(program, began, done.status.success(), &said)
 }
 
-fn command(word: &std::ffi::OsStr, program: &TestProgram, threads: &str) -> Command {
-    let mut command = Command::new(word);
-    command.current_dir(&program.folder).env("RUST_TEST_THREADS", threads);
-    command
-}
-
-fn said(program: &TestProgram, began: Instant, passed: bool) -> bool {
+fn told<'a>(program: &'a TestProgram, began: Instant, passed: bool, said: &str) -> Option<FailedProgram<'a>> {
     let (end, seconds) = (if passed { "passed" } else { "FAILED" }, began.elapsed().as_secs());
     println!("{} of {} {end} after {seconds} s", program.target, program.folder.display());
-    passed
+    (!passed).then(|| FailedProgram { program, tests: FailedTest::all_in(said) })
+}
+
+impl Choice<'_> {
+    fn words(&self) -> impl Iterator<Item = &str> {
+        self.ignored.then_some("--ignored").into_iter().chain(self.words.iter().copied())
+    }
+}
+
+impl TestProgram {
+    /// Whether it only computes, and may take what others leave of the cores.
+    pub fn computes(&self) -> bool {
+        COMPUTING.iter().any(|name| self.folder.ends_with(name))
+    }
+
+    fn command(&self, threads: &str) -> Command {
+        let mut command = Command::new(&self.path);
+        command.current_dir(&self.folder).env("RUST_TEST_THREADS", threads);
+        command
+    }
+}
+
+/// Gives this thread the lowest priority, and with it all that it starts from now on. Where that is not possible all have the same.
+pub fn take_what_is_left() {
+    let own = std::fs::read_link("/proc/thread-self").unwrap_or_default();
+    if let Some(thread) = own.file_name() {
+        let _ = Command::new("renice").args(["-n", "19", "-p"]).arg(thread).output();
+    }
 }
 
 #[cfg(test)]
@@ -124,16 +167,42 @@ mod tests {
         assert_eq!((&*found[0].target, found[0].folder.as_path()), ("e2e", Path::new("/w/cli")));
     }
 
+    const ALL: Choice = Choice { threads: "1", ignored: false, words: &[] };
+
+    fn program(path: &str, folder: &str) -> TestProgram {
+        TestProgram { path: path.into(), folder: folder.into(), target: "suite".to_owned() }
+    }
+
     #[test]
     fn a_program_that_fails_or_cannot_run_is_named() {
-        let program = |path: &str, folder: &str| TestProgram {
-            path: path.into(),
-            folder: folder.into(),
-            target: "suite".to_owned(),
-        };
         let programs = [program("true", "."), program("false", "../sim"), program("/nowhere", ".")];
-        let why = run(&programs, "1", &[]).unwrap_err();
+        let why = run(&programs, &ALL).unwrap_err();
         assert!(why.contains("  false ") && why.contains("/nowhere") && !why.contains("  true "), "{why}");
-        assert_eq!(run(&programs[..1], "1", &[]), Ok(()));
+        assert_eq!(run(&programs[..1], &ALL), Ok(()));
+    }
+
+    /// A program that fails as libtest does until it is asked for the one test alone: `passes` says whether it does then.
+    fn fails_beside_others(folder: &Path, passes: bool) -> TestProgram {
+        let (text, path) = (folder.join("text"), folder.join(format!("fails-{passes}")));
+        let script = format!(
+            "#!/bin/sh\n[ \"$*\" = '--ignored --exact a::slow' ] && [ \"$RUST_TEST_THREADS\" = 1 ] && exec {passes}\n\
+             echo 'test a::slow ... FAILED'\necho 'test result: FAILED. 5 passed; 1 failed; 0 ignored'\nexit 101\n"
+        );
+        std::fs::write(&text, script).unwrap();
+        // By another process: a file that this one writes may be open in a child of another test, and is no program as long.
+        let made = Command::new("install").args(["--mode", "755"]).args([&text, &path]).status();
+        assert!(made.unwrap().success());
+        program(path.to_str().unwrap(), ".")
+    }
+
+    #[test]
+    fn a_test_that_failed_beside_others_runs_alone_and_decides() {
+        let folder = services::Folder::new("suites", None).unwrap();
+        let ignored = Choice { threads: "5", ignored: true, words: &["--skip", "a::long"] };
+        let good = fails_beside_others(folder.path(), true);
+        assert_eq!(run(&[good], &ignored), Ok(()));
+        let bad = fails_beside_others(folder.path(), false);
+        let why = run(&[bad], &ignored).unwrap_err();
+        assert!(why.contains("a::slow"), "{why}");
     }
 }

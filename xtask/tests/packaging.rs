@@ -15,7 +15,7 @@ use std::io::Write;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Long enough for a slow machine; a test that waits this long fails.
@@ -53,6 +53,24 @@ impl Packaged {
             },
         }
     }
+}
+
+/// The release of the binary that is packaged. It is packed once for all tests of this program, which takes some ten seconds.
+fn release() -> &'static Path {
+    static MADE: OnceLock<PathBuf> = OnceLock::new();
+    MADE.get_or_init(|| {
+        let out = Path::new(env!("CARGO_TARGET_TMPDIR")).join("release");
+        pack(&out, "022", "UTC");
+        out
+    })
+}
+
+/// Packs a release with these rights of new files and in this zone.
+fn pack(out: &Path, umask: &str, zone: &str) {
+    let mut sh = services::command("sh", &root());
+    sh.args(["-c", &format!("umask {umask} && exec \"$@\""), "sh"]).arg(xtask().get_program());
+    sh.args(["release", "--binary"]).arg(Packaged::new().binary).arg("--out").arg(out);
+    ok(sh.env("SOURCE_DATE_EPOCH", "1700000000").env("TZ", zone).env("LC_ALL", "C.UTF-8"));
 }
 
 /// Whether something is missing, which is said then.

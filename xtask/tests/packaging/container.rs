@@ -2,7 +2,7 @@
 //! root that cannot be written, without a capability, under the profile that is shipped. The first stage compiles, and its base image
 //! comes from a registry; what it makes is put in its place (`xtask image-root`).
 
-use super::{Network, Packaged, lacks, ok, root, turn, until, xtask};
+use super::{Network, Packaged, lacks, ok, release, root, turn, until, xtask};
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -241,9 +241,7 @@ fn the_archive_of_a_release_is_that_image() {
     let _turn = turn();
     let (engine, packaged) = (Engine::new(), Packaged::new());
     engine.build(&packaged);
-    let out = engine.path("release");
-    ok(xtask().args(["release", "--binary"]).arg(&packaged.binary).arg("--out").arg(&out));
-    let archive = out.join(format!("linkr-{}.oci.tar", env!("CARGO_PKG_VERSION")));
+    let archive = release().join(format!("linkr-{}.oci.tar", env!("CARGO_PKG_VERSION")));
     let loaded = ok(engine.podman().args(["load", "--quiet", "--input"]).arg(&archive));
     let loaded = loaded.trim().rsplit(' ').next().unwrap();
     let about =

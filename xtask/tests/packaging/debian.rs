@@ -1,7 +1,7 @@
 //! The Debian package in a clean Debian, made by debootstrap: installed, started as its unit says, upgraded, removed. systemd does not
 //! run there, so a program that writes down its words stands in for systemctl.
 
-use super::{Network, Packaged, lacks, ok, skip, turn, until, xtask};
+use super::{Network, Packaged, lacks, ok, release, skip, turn, until};
 use services::{Folder, Process};
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -127,17 +127,12 @@ impl Debian {
 /// The package of this build, and the same as an earlier version of it.
 fn packages(debian: &Debian) -> (String, String) {
     let folder = debian.folder.path();
-    ok(xtask()
-        .args(["release", "--out"])
-        .arg(folder.join("release"))
-        .arg("--binary")
-        .arg(Packaged::new().binary));
     let new = format!(
         "linkr_{}_{}.deb",
         env!("CARGO_PKG_VERSION"),
         ok(services::command("dpkg", folder).arg("--print-architecture")).trim()
     );
-    let (package, old) = (folder.join("release").join(&new), folder.join("old"));
+    let (package, old) = (release().join(&new), folder.join("old"));
     fs::copy(&package, debian.file(&new)).unwrap();
     ok(services::command("dpkg-deb", folder).arg("--raw-extract").args([&package, &old]));
     let control = fs::read_to_string(old.join("DEBIAN/control")).unwrap();
