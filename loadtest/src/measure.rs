@@ -176,13 +176,17 @@ mod tests {
     #[test]
     fn what_went_wrong_has_a_latency_and_is_no_answer() {
         let mut measured = Measurement::default();
-        let end = RequestEnd { fate: Fate::Right, intended: 1_000, sent: 3_000, late: 500, at: 10_000 };
+        let end = RequestEnd { fate: Fate::Right, intended: 1_000, sent: 3_000, late: 1_000, at: 10_000 };
         measured.ended(end);
         measured.ended(RequestEnd { fate: Fate::Timeout, intended: 0, sent: 0, late: 0, at: 2_500_000_000 });
         assert_eq!((measured.right(), measured.all(), measured.corrected.len()), (1, 2, 2));
         assert_eq!(measured.corrected.min(), 9_000);
         assert_eq!(measured.uncorrected.min(), 7_000);
-        assert_eq!(measured.served.min(), 8_500, "1.5 µs of the 2 were spent waiting for a connection");
+        assert_eq!(
+            measured.served.min(),
+            8_000,
+            "the server kept it waiting for a connection for the other microsecond"
+        );
         assert_eq!((measured.seconds[0].right, measured.seconds[2].wrong), (1, 1));
         let mut sum = Measurement::default();
         sum.add(&measured);
