@@ -26,7 +26,7 @@ pub fn plain(text: &str) -> std::result::Result<String, &'static str> {
     };
     let place = whole(place.trim_end_matches('/'));
     if place.contains(['/', '?', '#', '@']) {
-        return Err("give its host and port and nothing behind them");
+        return Err("give its host and port and nothing after them");
     }
     match place.rsplit_once(':') {
         Some((host, port)) if !host.is_empty() && port.parse::<u16>().is_ok() => Ok(place),

@@ -380,10 +380,11 @@ impl std::fmt::Display for Fault {
             Self::DomainNotFound(name) => write!(f, "there is no domain {name}"),
             Self::DomainInUse { name, live: 0, until } => {
                 let until = wire::timestamp(until.unwrap_or_default());
+                let domain = name.strip_prefix("domains/").unwrap_or(name);
                 write!(
                     f,
-                    "links of {name} were deleted and can be undeleted until {until}, and until then the domain stays: delete \
-                     it after that"
+                    "links of {name} were deleted and can be undeleted until {until}, or for good if they were clicked; for so \
+                     long the domain stays: linkr domain delete {domain} --purge-deleted gives them up with it"
                 )
             }
             Self::DomainInUse { name, live, .. } => {

@@ -294,7 +294,7 @@ impl Feeder {
                 edge = hello.edge,
                 seen = own.seq,
                 "an edge has seen more of history {} than this store came from: an older state of it was put back, and \
-                 what was acknowledged behind that is gone",
+                 what was acknowledged after that is gone",
                 told(own.epoch),
             );
         }

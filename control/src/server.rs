@@ -422,7 +422,7 @@ impl Gauges {
             let Succession { history, parent, seq } = Succession::of(&history);
             tracing::info!(
                 name: "history_begins", history, parent, seq,
-                "a start begins a history: if the file was put back, what was acknowledged behind it is gone"
+                "a start begins a history: if the file was put back, what was acknowledged after it is gone"
             );
         }
         loop {
@@ -466,7 +466,7 @@ async fn history_began(store: &Arc<dyn Repository>, epoch: Epoch) {
     let Succession { history, parent, seq } = Succession::of(&begun);
     tracing::warn!(
         name: "history_begins", history, parent, seq, store_ended_at = begun.head,
-        "a history takes the place of another: what was acknowledged in that one behind this seq, and is not here, is gone"
+        "a history takes the place of another: what was acknowledged in that one after this seq, and is not here, is gone"
     );
 }
 

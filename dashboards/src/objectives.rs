@@ -65,13 +65,13 @@ pub const BURN_ALERTS: [BurnAlert; 2] = [
             Burn { factor: "14.4", long: "1h", short: "5m" },
             Burn { factor: "6", long: "6h", short: "30m" },
         ],
-        after: "2 % of what may go wrong in 30 days went wrong in an hour, or 5 % in six hours, and it goes on",
+        after: "2 % of the bad answers that 30 days allow came within an hour, or 5 % within six hours, and it goes on",
     },
     BurnAlert {
         suffix: "BurnsSlowly",
         severity: Severity::Warning,
         burns: [Burn { factor: "3", long: "1d", short: "2h" }, Burn { factor: "1", long: "3d", short: "6h" }],
-        after: "10 % of what may go wrong in 30 days went wrong in a day, or in three days, and it goes on",
+        after: "10 % of the bad answers that 30 days allow came within a day, or within three days, and it goes on",
     },
 ];
 

@@ -3,7 +3,7 @@
 
 use bytes::Bytes;
 use clicks::spool::LossCounts;
-use clicks::{Kind, LossReason};
+use clicks::{AgentTexts, Classifier, Kind, LossReason};
 use exposition::Network;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
@@ -32,6 +32,14 @@ pub struct Clicks {
     complete_until: AtomicI64,
     owes: AtomicBool,
     gathers: AtomicBool,
+    lists: Mutex<Option<ClickLists>>,
+}
+
+/// What clicks are told apart by. Making it takes some hundredths of a second of a core.
+#[derive(Default)]
+pub struct ClickLists {
+    pub classifier: Classifier,
+    pub told: AgentTexts,
 }
 
 /// What the gathering thread counted, all at one moment.
@@ -71,7 +79,18 @@ impl Clicks {
             complete_until: AtomicI64::new(NOTHING_KNOWN),
             owes: AtomicBool::new(true),
             gathers: AtomicBool::new(false),
+            lists: Mutex::default(),
         }
+    }
+
+    /// Makes the lists now: whoever gathers clicks does not need the core for that at the moment when it begins.
+    pub fn prepare(&self) {
+        *self.lists.lock().unwrap_or_else(PoisonError::into_inner) = Some(ClickLists::default());
+    }
+
+    /// The lists, for whoever gathers clicks.
+    pub fn take_lists(&self) -> ClickLists {
+        self.lists.lock().unwrap_or_else(PoisonError::into_inner).take().unwrap_or_default()
     }
 
     /// Whether this process gathers clicks. Before it has taken over, and behind that, another one does, and speaks of them.

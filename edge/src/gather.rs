@@ -84,7 +84,7 @@ impl Gatherer {
                 // The panic is on stderr. Redirects go on, and what is in the rings is taken up again.
                 tracing::error!(
                     name: "clicks_interrupted",
-                    "counting clicks was interrupted by a fault of this program, and begins again behind what is on disk"
+                    "counting clicks was interrupted by a fault of this program, and begins again after what is on disk"
                 );
                 if way.stopped_within(OPEN_AGAIN).is_some() {
                     return;

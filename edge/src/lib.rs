@@ -361,15 +361,20 @@ fn prepare(
         Shared::new(config.hot_set_bytes, workers, ask, snapshot.transpose()?, redis).with_rings(rings);
     shared.clicks = config.clicks.clone().map(Clicks::new);
     let shared = Arc::new(shared);
-    let (mut restored, mut keeper) = (None, None);
-    if let Some(snapshot) = &shared.snapshot {
-        restored = keep::restore(snapshot, &shared);
-        keeper = Some(Keeper::start(Arc::clone(&shared), restored.is_some())?);
-    }
     let shares = config.shares.clone();
-    if let Some(shares) = shares.as_ref().filter(|_| is_heir) {
-        restored = keep::restore(&Snapshot::for_heirs(&shares.links), &shared);
-    }
+    let handed = shares.as_ref().filter(|_| is_heir).map(|shares| Snapshot::for_heirs(&shares.links));
+    let file = shared.snapshot.as_ref().or(handed.as_ref());
+    let restore = || file.and_then(|file| keep::restore(file, &shared));
+    let restored = match is_heir {
+        true => sys::behind_others(|| {
+            shared.clicks.iter().for_each(Clicks::prepare); // not when it takes over
+            restore()
+        })
+        .map_err(|fault| StartFault::because("cannot start the thread that loads links", fault))?,
+        false => restore(),
+    };
+    let keeper = shared.snapshot.as_ref().map(|_| Keeper::start(Arc::clone(&shared), restored.is_some()));
+    let keeper = keeper.transpose()?;
     let manner = WorkerOptions {
         pinned: !config.unpinned,
         files_kept_back: config.files_kept_back,
@@ -557,6 +562,12 @@ impl EdgeServer {
         let deadline = by + worker::LAST_WORDS + Duration::from_secs(1);
         while Instant::now() < deadline && !self.workers.iter().all(JoinHandle::is_finished) {
             std::thread::sleep(Duration::from_millis(5));
+        }
+        if self.estate.shared.has_heir() {
+            // That one answers on the same cores. A million links that are freed one by one take a tenth of a second of one; with
+            // the process they end at once.
+            sys::let_others_go_first_from_now_on();
+            std::mem::forget(Arc::clone(&self.estate.shared));
         }
         // While there is a way to control.
         if let Some(gatherer) = self.estate.take_gatherer() {

@@ -48,6 +48,31 @@ pub fn let_others_go_first() {
     unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, 19) };
 }
 
+/// Every thread of this process runs when no other has something to do, and so do those that they start: for a process that
+/// answers nobody any more, and has much memory to give back. Failing costs speed only.
+pub fn let_others_go_first_from_now_on() {
+    let threads = std::fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
+    for thread in threads.filter_map(|thread| thread.file_name().to_str()?.parse().ok()) {
+        // SAFETY: nothing is handed over; a thread that has ended since is none, and numbers of threads are the kernel's.
+        unsafe { libc::setpriority(libc::PRIO_PROCESS, thread, 19) };
+    }
+}
+
+/// Does something on a thread that runs when no other has something to do, and waits for that: what takes a while, in a process
+/// beside which another one answers on the same cores.
+///
+/// # Errors
+/// There is no room for a thread.
+pub fn behind_others<R: Send>(then: impl FnOnce() -> R + Send) -> io::Result<R> {
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new().name("links".into()).spawn_scoped(scope, || {
+            let_others_go_first();
+            then()
+        })?;
+        thread.join().map_or_else(|panic| std::panic::resume_unwind(panic), Ok)
+    })
+}
+
 /// The calling thread asks for short turns, so that it has one as soon as it wakes: a thread of ordinary turns, of this
 /// process or of another, is not let run to the end of its own (2.8 ms). Its part of the core stays the same. Failing
 /// costs speed only; kernels before 6.12 do not know of it, and a policy that somebody has chosen is left alone.
@@ -322,17 +347,27 @@ mod tests {
 
     #[test]
     fn a_thread_can_have_short_turns() {
-        let nice = || {
-            let stat = std::fs::read_to_string("/proc/thread-self/stat").unwrap();
-            stat.rsplit(')').next().unwrap().split_whitespace().nth(16).unwrap().to_owned()
-        };
         std::thread::spawn(move || {
             let_others_go_first();
             assert!(take_short_turns());
-            assert_eq!(nice(), "19", "nothing else has changed");
+            assert_eq!(nice("thread-self"), "19", "nothing else has changed");
         })
         .join()
         .unwrap();
+    }
+
+    /// The nice value of a thread of this process.
+    fn nice(thread: &str) -> String {
+        let stat = std::fs::read_to_string(format!("/proc/{thread}/stat")).unwrap();
+        stat.rsplit(')').next().unwrap().split_whitespace().nth(16).unwrap().to_owned()
+    }
+
+    #[test]
+    fn what_is_done_behind_others_is_of_no_haste_and_whoever_waits_for_it_is_as_before() {
+        let before = nice("thread-self");
+        assert_eq!(behind_others(|| nice("thread-self")).unwrap(), "19");
+        assert_eq!(nice("thread-self"), before);
+        assert!(std::panic::catch_unwind(|| behind_others(|| panic!("it is not lost"))).is_err());
     }
 
     #[test]

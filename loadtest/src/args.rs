@@ -198,8 +198,8 @@ pub struct WireArgs {
     /// The core to pin the first sending thread to; the next one takes the next.
     #[arg(long)]
     pub core: Option<usize>,
-    /// Sleep until a request is due instead of spinning, and then go before all others on the core, if this is root: for a core
-    /// that others use, too.
+    /// Sleep until a request is due instead of spinning, and then go before all others on the core, if this is root; an answer
+    /// has come when the kernel took it in, not when a thread here had its turn to read it. For a core that others use, too.
     #[arg(long)]
     pub shares_core: bool,
     /// A new connection for each request.

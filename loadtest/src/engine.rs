@@ -65,7 +65,7 @@ pub fn run(
                 crate::sys::pin_to_core(core + at);
             }
             if plan.shares_core {
-                crate::sys::go_first(); // where that may not be, the lateness says what it costs
+                services::go_first(); // where that may not be, the lateness says what it costs
             }
             let sender = Sender::new(plan, connections, stream, schedule, tls, live);
             let ready = sender.and_then(|mut sender| sender.connect().map(|()| sender));

@@ -48,6 +48,21 @@ impl Fate {
     ];
 }
 
+/// How a request ended. Times are nanoseconds from the start of the phase.
+#[derive(Clone, Copy, Debug)]
+pub struct RequestEnd {
+    /// What became of it.
+    pub fate: Fate,
+    /// When it was meant to be sent.
+    pub intended: u64,
+    /// When it was.
+    pub sent: u64,
+    /// Of the time between them what the generator is to blame for.
+    pub late: u64,
+    /// When it ended.
+    pub at: u64,
+}
+
 /// Counts in one second of the run.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Second {
@@ -68,6 +83,8 @@ pub struct Measurement {
     pub uncorrected: Histogram<u64>,
     /// From when a request could have been sent (it was due, and a connection was free) until it was.
     pub lateness: Histogram<u64>,
+    /// From the intended send, less that lateness of the same request: what the server kept it waiting.
+    pub served: Histogram<u64>,
     /// By [`Fate`].
     pub fates: [u64; Fate::ALL.len()],
     /// By hundreds of the status, whether or not the answer was right.
@@ -89,6 +106,7 @@ impl Default for Measurement {
             corrected: histogram(),
             uncorrected: histogram(),
             lateness: histogram(),
+            served: histogram(),
             fates: [0; Fate::ALL.len()],
             statuses: [0; 6],
             seconds: Vec::new(),
@@ -99,13 +117,15 @@ impl Default for Measurement {
 }
 
 impl Measurement {
-    /// A request that ended `at` (nanoseconds from the start of the phase). A connection that was refused or cut has a
-    /// latency, too: from the visitor's side the time passed.
-    pub fn ended(&mut self, fate: Fate, intended: u64, sent: u64, at: u64) {
+    /// A request that ended. A connection that was refused or cut has a latency, too: from the visitor's side the time
+    /// passed.
+    pub fn ended(&mut self, end: RequestEnd) {
+        let RequestEnd { fate, intended, sent, late, at } = end;
         self.fates[fate as usize] += 1;
         let corrected = at.saturating_sub(intended);
         self.corrected.saturating_record(corrected);
         self.uncorrected.saturating_record(at.saturating_sub(sent));
+        self.served.saturating_record(corrected.saturating_sub(late));
         let second = (at / 1_000_000_000) as usize;
         if self.seconds.len() <= second && second < 1_000_000 {
             self.seconds.resize(second + 1, Second::default());
@@ -122,6 +142,7 @@ impl Measurement {
             (&mut self.corrected, &other.corrected),
             (&mut self.uncorrected, &other.uncorrected),
             (&mut self.lateness, &other.lateness),
+            (&mut self.served, &other.served),
         ] {
             let _ = own.add(other); // the same bounds
         }
@@ -155,11 +176,13 @@ mod tests {
     #[test]
     fn what_went_wrong_has_a_latency_and_is_no_answer() {
         let mut measured = Measurement::default();
-        measured.ended(Fate::Right, 1_000, 3_000, 10_000);
-        measured.ended(Fate::Timeout, 0, 0, 2_500_000_000);
+        let end = RequestEnd { fate: Fate::Right, intended: 1_000, sent: 3_000, late: 500, at: 10_000 };
+        measured.ended(end);
+        measured.ended(RequestEnd { fate: Fate::Timeout, intended: 0, sent: 0, late: 0, at: 2_500_000_000 });
         assert_eq!((measured.right(), measured.all(), measured.corrected.len()), (1, 2, 2));
         assert_eq!(measured.corrected.min(), 9_000);
         assert_eq!(measured.uncorrected.min(), 7_000);
+        assert_eq!(measured.served.min(), 8_500, "1.5 µs of the 2 were spent waiting for a connection");
         assert_eq!((measured.seconds[0].right, measured.seconds[2].wrong), (1, 1));
         let mut sum = Measurement::default();
         sum.add(&measured);

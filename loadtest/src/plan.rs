@@ -72,7 +72,8 @@ pub struct Plan {
     pub threads: usize,
     /// The first core to pin a thread to, the next thread to the next; none: wherever the system likes.
     pub core: Option<usize>,
-    /// Others run on the cores of these threads, which sleep until a request is due, and then go first.
+    /// Others run on the cores of these threads, which sleep until a request is due, and then go first; the kernel says when
+    /// answers came.
     pub shares_core: bool,
     /// Kept or not.
     pub keep: Connections,

@@ -66,6 +66,9 @@ pub struct Phase {
     pub uncorrected: Latency,
     /// The generator's own: from when a request could have been sent until it was.
     pub lateness: Latency,
+    /// From the intended send, less the lateness of the same request: what the server kept it waiting.
+    #[serde(default)]
+    pub served: Latency,
     /// CPU time of the server for each request, microseconds.
     pub cpu_us: Option<f64>,
     /// That of an edge's workers alone.
@@ -144,6 +147,7 @@ impl Phase {
             corrected: Latency::of(&measured.corrected),
             uncorrected: Latency::of(&measured.uncorrected),
             lateness: Latency::of(&measured.lateness),
+            served: Latency::of(&measured.served),
             cpu_us: each(after.cpu - before.cpu),
             worker_cpu_us: each(after.worker_cpu - before.worker_cpu),
             syscalls: None,

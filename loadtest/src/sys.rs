@@ -14,14 +14,6 @@ pub fn pin_to_core(core: usize) -> bool {
     }
 }
 
-/// The calling thread runs as soon as it has something to do, whatever else is on its core, and until it sleeps; `false` when the
-/// system does not let us, as for all but root.
-pub fn go_first() -> bool {
-    let priority = libc::sched_param { sched_priority: 1 };
-    // SAFETY: the kernel only reads `priority` during the call; 0 is the calling thread.
-    unsafe { libc::sched_setscheduler(0, libc::SCHED_FIFO, &raw const priority) == 0 }
-}
-
 /// CPU seconds of a process: user and system, all threads, those that have ended too. 0 when it is gone.
 pub fn cpu_seconds(pid: u32) -> f64 {
     let (mut clock, mut time) = (0, libc::timespec { tv_sec: 0, tv_nsec: 0 });
@@ -75,18 +67,6 @@ mod tests {
         std::thread::spawn(burn).join().unwrap();
         assert!(cpu_seconds(own) > before + 0.005);
         assert_eq!(cpu_seconds(4_194_305), 0.0, "no process can have this number");
-    }
-
-    #[test]
-    fn a_thread_goes_first_where_it_may() {
-        let went = std::thread::spawn(|| {
-            let may = go_first();
-            let stat = std::fs::read_to_string("/proc/thread-self/stat").unwrap();
-            let policy = stat.rsplit(')').next().unwrap().split_whitespace().nth(38).map(str::to_owned);
-            (may, policy.as_deref() == Some("1"))
-        });
-        let (may, first) = went.join().unwrap();
-        assert_eq!(may, first);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! What tests, trials and load share: private throwaway servers, each in a folder of its own, on loopback, gone when
-//! dropped; numbers that a seed decides; what may be said of noisy numbers. Nothing of linkr is known here.
+//! dropped; numbers that a seed decides; what may be said of noisy numbers; when an answer arrived. Nothing of linkr is known here.
 
+mod arrival;
 mod disk;
 mod pgbouncer;
 mod postgres;
@@ -10,6 +11,7 @@ mod redis;
 pub mod stats;
 mod zipf;
 
+pub use arrival::{Received, go_first, receive, stamp_arrivals};
 pub use disk::{Disk, Volume};
 pub use pgbouncer::PgBouncer;
 pub use postgres::Postgres;

@@ -1,19 +1,23 @@
 //! A few requests a second on connections of their own, on time whatever else is on their core: how long a visitor waits
-//! beside a storm.
+//! beside a storm. An answer has come when the kernel took it in, which over loopback is on the core of whoever sent it: what a
+//! thread here waits for its turn to read it counts nowhere, and what it waited for its turn to ask is told apart.
 
 use crate::fleet::say;
 use crate::http;
-use std::io::{Read, Write};
+use services::stats::interval;
+use std::io::Write;
 use std::net::{SocketAddr, TcpStream};
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Barrier, OnceLock};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 /// Each with a thread: a slow answer must not keep the next request from being sent.
 const CONNECTIONS: u32 = 16;
 /// What the generator may keep a request waiting, µs.
 const MOST_LATE: f64 = 250.0;
+/// As many times as long may p99 of one quiet part be as that of another.
+const ALIKE: f64 = 1.1;
 
 /// What they came to.
 pub struct Hits {
@@ -31,7 +35,7 @@ struct Hit {
     right: bool,
     /// What the generator kept it waiting, µs: from when it was due, and its connection free, until it was asked.
     late: f64,
-    /// From when it was due until it was answered, µs.
+    /// From when it was due until its answer arrived, less that, µs: what it waited for its connection, and for its answer.
     took: f64,
 }
 
@@ -46,7 +50,7 @@ impl Hits {
         Self::of(self.each.iter().filter(|hit| time.contains(&hit.due)).copied().collect())
     }
 
-    /// Those of them that the generator itself did not keep waiting: the others say something of its core, not of the edge.
+    /// Those of them that the generator itself did not keep waiting: the others come in a crowd that no visitors made.
     pub fn on_time(&self) -> Self {
         Self::of(self.each.iter().filter(|hit| hit.late <= MOST_LATE).copied().collect())
     }
@@ -54,6 +58,13 @@ impl Hits {
     /// How many are not [`Hits::on_time`], in a hundred.
     pub fn late(&self) -> f64 {
         self.each.iter().filter(|hit| hit.late > MOST_LATE).count() as f64 * 100.0 / self.all as f64
+    }
+
+    /// How late this part of them was asked at most, µs.
+    pub fn lateness(&self, part: f64) -> f64 {
+        let mut all: Vec<f64> = self.each.iter().map(|hit| hit.late).collect();
+        all.sort_by(f64::total_cmp);
+        quantile(all.into_iter(), part)
     }
 
     /// The latency that this part of them does not exceed, µs.
@@ -80,6 +91,37 @@ impl Pair {
     pub fn ratio(&self, part: f64) -> f64 {
         self.beside.on_time().at(part) / self.quiet.on_time().at(part)
     }
+}
+
+/// A part of the time beside something else, between two quiet ones: these two, put into relation, say what a ratio is worth.
+pub struct Triple {
+    /// Before and behind it.
+    pub quiet: [Hits; 2],
+    /// Beside it.
+    pub beside: Hits,
+}
+
+impl Triple {
+    /// Whether every answer is right.
+    pub fn is_right(&self) -> bool {
+        [&self.quiet[0], &self.quiet[1], &self.beside].iter().all(|hits| hits.right == hits.all)
+    }
+
+    /// p99 beside it, in that of the quiet parts.
+    pub fn ratio(&self) -> f64 {
+        let [before, behind] = self.quiet_p99();
+        self.beside.on_time().at(0.99) / (before * behind).sqrt()
+    }
+
+    /// p99 of the second quiet part, in that of the first one.
+    pub fn control(&self) -> f64 {
+        let [before, behind] = self.quiet_p99();
+        behind / before
+    }
+
+    fn quiet_p99(&self) -> [f64; 2] {
+        self.quiet.each_ref().map(|hits| hits.on_time().at(0.99))
+    }
 
     /// One line of figures, with what was done meanwhile.
     pub fn told(&self, meanwhile: &str) -> String {
@@ -87,30 +129,62 @@ impl Pair {
             let hits = hits.on_time();
             [0.5, 0.99, 0.999].map(|part| format!("{:.0}", hits.at(part))).join(" / ")
         };
+        let all = [&self.quiet[0], &self.beside, &self.quiet[1]];
+        let late = all.map(|hits| format!("{:.0}", hits.lateness(0.99))).join(", ");
+        let out = all.map(|hits| format!("{:.2}", hits.late())).join(", ");
         format!(
-            "quiet {:>20}   beside {:>20}   p99 ÷ {:5.2}   {meanwhile}; left out {:.2}, {:.2} %",
-            each(&self.quiet),
-            each(&self.beside),
-            self.ratio(0.99),
-            self.quiet.late(),
-            self.beside.late()
+            "quiet {:>17}   beside {:>17}   quiet {:>17}   p99 ÷ {:5.2}   {meanwhile}; asked late at p99 {late} µs, left out {out} %",
+            each(all[0]),
+            each(all[1]),
+            each(all[2]),
+            self.ratio(),
         )
     }
 }
 
+/// Whether p99 beside something else is within its limit, which is told with what it is worth.
+pub fn judge(triples: &[Triple], limit: f64, untimed: bool) -> bool {
+    let of = |figure: fn(&Triple) -> f64| interval(&triples.iter().map(figure).collect::<Vec<_>>());
+    let (ratio, control) = (of(Triple::ratio), of(Triple::control));
+    let right = triples.iter().all(Triple::is_right);
+    let is_known = (1.0 / ALIKE..=ALIKE).contains(&control.median);
+    let good = right && (untimed || (is_known && ratio.median <= limit));
+    let said = match (right, is_known, ratio.median <= limit) {
+        (false, _, _) => "FAIL: wrong answers",
+        (_, false, _) => "nothing is known: two quiet parts differ",
+        (_, _, true) => "pass",
+        (_, _, false) if untimed => "beyond it, untimed",
+        _ => "FAIL",
+    };
+    let [ratio, control] =
+        [ratio, control].map(|of| format!("{:.2} ({:.2}–{:.2})", of.median, of.low, of.high));
+    println!("p99 ÷ quiet {ratio}, limit {limit}; one quiet part ÷ the other {control}: {said}");
+    good
+}
+
+/// A whole answer, and when it came.
+struct Arrival {
+    reply: http::Reply,
+    at: SystemTime,
+}
+
 /// One request and its answer; `None`: the connection had ended before.
-fn ask(stream: &mut TcpStream, request: &str, buffer: &mut [u8]) -> std::io::Result<Option<http::Reply>> {
+fn ask(stream: &mut TcpStream, request: &str, buffer: &mut [u8]) -> std::io::Result<Option<Arrival>> {
     let (sent, mut filled) = (stream.write_all(request.as_bytes()), 0);
     loop {
-        let count = match (sent.as_ref(), stream.read(&mut buffer[filled..])) {
-            (Ok(()), Ok(count)) => count,
+        let (count, at) = match (sent.as_ref(), services::receive(stream, &mut buffer[filled..])) {
+            (Ok(()), Ok(received)) => (received.count, received.at),
             (_, Err(fault)) if !is_end(&fault) => return Err(fault),
-            _ => 0,
+            _ => (0, None),
         };
         filled += count;
         match http::reply(&buffer[..filled]) {
             Ok(None) if count > 0 => {}
-            Ok(Some(reply)) => return Ok(Some(reply)),
+            Ok(Some(reply)) => {
+                let at = at
+                    .ok_or_else(|| std::io::Error::other("the kernel does not say when an answer arrived"))?;
+                return Ok(Some(Arrival { reply, at }));
+            }
             _ if filled == 0 => return Ok(None),
             _ => return Err(std::io::ErrorKind::InvalidData.into()),
         }
@@ -129,20 +203,21 @@ fn quantile(mut sorted: impl ExactSizeIterator<Item = f64>, part: f64) -> f64 {
 /// Whether [`prefer`] was asked for.
 static PREFERRED: AtomicBool = AtomicBool::new(false);
 
-/// This process runs as soon as it has something to do, and stays on that core, as do its children; but those have to
-/// wait for it.
+/// This process stays on that core, as do its children; threads that ask for codes run there as soon as they have something to
+/// do, and all others have to wait for them.
 ///
 /// # Errors
 /// The system does not let us.
 pub fn prefer(core: &str) -> Result<(), String> {
     say("taskset", &["-a", "-p", "-c", core, &std::process::id().to_string()])?;
+    let may = std::thread::spawn(services::go_first).join().unwrap_or(false);
+    if !may {
+        return Err("this user may not let threads go first (SCHED_FIFO), without which a latency tells who waited for the \
+                    generator's core, and no ratio is given: run it as root, or with --untimed"
+            .to_owned());
+    }
     PREFERRED.store(true, Ordering::Relaxed);
-    go_first()
-}
-
-/// What a thread starts does not go first, not even another thread: so this has to be asked for again.
-fn go_first() -> Result<(), String> {
-    say("chrt", &["-R", "-a", "-f", "-p", "1", &std::process::id().to_string()])
+    Ok(())
 }
 
 /// Asks for these codes, so many a second, evenly spaced, whatever the edge does.
@@ -182,59 +257,75 @@ pub fn drive_while(
         let stream = TcpStream::connect(edge)?;
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(Duration::from_secs(5)))?;
+        services::stamp_arrivals(&stream)?;
         Ok(stream)
     };
     let streams = (0..CONNECTIONS).map(|_| connect()).collect::<Result<Vec<_>, _>>();
     let streams = streams.map_err(|fault| fault.to_string())?;
     begin()?;
     let step = f64::from(CONNECTIONS) / rate;
-    let one = |number: u32, mut stream: TcpStream, began: Instant| -> std::io::Result<Vec<Hit>> {
-        let (mut hits, mut buffer, mut free) = (Vec::new(), [0; 4096], began);
+    let one = |number: u32,
+               mut stream: TcpStream,
+               (began, wall): (Instant, SystemTime)|
+     -> std::io::Result<Vec<Hit>> {
+        let (mut hits, mut buffer, mut free) = (Vec::new(), [0; 4096], wall);
         for turn in 0.. {
-            let due = step * (f64::from(turn) + f64::from(number) / f64::from(CONNECTIONS));
-            let due = Duration::from_secs_f64(due);
-            if !goes_on(due) {
+            let since = step * (f64::from(turn) + f64::from(number) / f64::from(CONNECTIONS));
+            let since = Duration::from_secs_f64(since);
+            if !goes_on(since) {
                 break;
             }
-            let due = began + due;
-            std::thread::sleep(due.saturating_duration_since(Instant::now()));
+            let due = wall + since;
+            std::thread::sleep(due.duration_since(SystemTime::now()).unwrap_or_default());
             let code = &codes[(turn * CONNECTIONS + number) as usize % codes.len()];
-            let late = due.max(free).elapsed();
             let request = format!("GET /{code} HTTP/1.1\r\nHost: t.example\r\n\r\n");
-            let reply = match ask(&mut stream, &request, &mut buffer)? {
-                Some(reply) => reply,
+            let late = microseconds(due.max(free), SystemTime::now());
+            let Arrival { reply, at } = match ask(&mut stream, &request, &mut buffer)? {
+                Some(arrival) => arrival,
                 // A full edge closes who has waited longest, and visitors' clients come again: RFC 9112, section 9.3.1.
                 None => {
                     stream = connect()?;
                     ask(&mut stream, &request, &mut buffer)?.ok_or(std::io::ErrorKind::InvalidData)?
                 }
             };
-            free = Instant::now();
-            let [late, took] = [late, free - due].map(|time| time.as_secs_f64() * 1e6);
-            hits.push(Hit { due, right: reply.status == 302, late, took });
+            free = at;
+            let took = microseconds(due, at) - late;
+            hits.push(Hit { due: began + since, right: reply.status == 302, late, took });
             if reply.close {
                 stream = connect()?;
             }
         }
         Ok(hits)
     };
-    let (one, ready) = (&one, &Barrier::new(CONNECTIONS as usize + 1));
+    let (one, ready) = (&one, &Barrier::new(CONNECTIONS as usize));
     let began = &OnceLock::new();
+    let soon = || {
+        let soon = Duration::from_millis(20);
+        (Instant::now() + soon, SystemTime::now() + soon)
+    };
     std::thread::scope(|scope| {
         let start = |(number, stream)| {
             scope.spawn(move || {
+                let first = !PREFERRED.load(Ordering::Relaxed) || services::go_first();
                 ready.wait();
-                one(number, stream, *began.get_or_init(|| Instant::now() + Duration::from_millis(20)))
+                (first, one(number, stream, *began.get_or_init(soon)))
             })
         };
         let threads: Vec<_> = (0..CONNECTIONS).zip(streams).map(start).collect();
-        let first = if PREFERRED.load(Ordering::Relaxed) { go_first() } else { Ok(()) };
-        ready.wait();
-        let mut hits = Vec::new();
+        let (mut hits, mut all_first) = (Vec::new(), true);
         for thread in threads {
-            let own = thread.join().map_err(|_| "a thread ended".to_owned())?;
+            let (first, own) = thread.join().map_err(|_| "a thread ended".to_owned())?;
+            all_first &= first;
             hits.extend(own.map_err(|fault| fault.to_string())?);
         }
-        first.map(|()| Hits::of(hits))
+        if all_first { Ok(Hits::of(hits)) } else { Err("a thread may not go first any more".to_owned()) }
     })
+}
+
+/// From one moment to another; below 0 if the other one was earlier.
+fn microseconds(from: SystemTime, to: SystemTime) -> f64 {
+    match to.duration_since(from) {
+        Ok(time) => time.as_secs_f64() * 1e6,
+        Err(before) => -before.duration().as_secs_f64() * 1e6,
+    }
 }

@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 
 /// What becomes of the visitor's query: choices that links and domains share.
 pub const DROPPED: (&str, &str) = ("drop", "is dropped");
-pub const APPENDED: (&str, &str) = ("append", "is put behind the target's own");
+pub const APPENDED: (&str, &str) = ("append", "is put after the target's own");
 pub const OVERRIDING: (&str, &str) = ("override", "replaces the same names of the target");
 /// What an edge does with a link while it cannot know whether it is current: likewise.
 pub const NORMAL: (&str, &str) = ("normal", "it redirects on");

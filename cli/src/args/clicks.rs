@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 /// What an edge notes of clicks, and where.
 #[derive(Args, Clone)]
 pub struct ClickArgs {
-    /// The directory in which clicks are kept until control has counted them, and for a day behind that [default: clicks in
+    /// The directory in which clicks are kept until control has counted them, and for a day after that [default: clicks in
     /// the data directory; of an edge: FILE.clicks beside --snapshot FILE, without which it counts none]
     #[arg(long, env = "LINKR_CLICKS_DIR", value_name = "DIR")]
     pub clicks_dir: Option<PathBuf>,

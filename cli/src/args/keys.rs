@@ -54,7 +54,7 @@ pub enum KeysCommand {
     Rotate {
         /// The first one's id
         id: String,
-        /// From when on the second is refused, as in 'keys create' [default: never]
+        /// From when on the second is refused, as in 'keys create' [default: as long from now on as the first was made for]
         #[arg(long, value_name = "TIME", value_parser = moment)]
         expire_time: Option<FlagTime>,
         #[command(flatten)]
@@ -74,7 +74,7 @@ pub enum KeysCommand {
         /// How many writes at most
         #[arg(long, default_value_t = 20, value_name = "N", value_parser = clap::value_parser!(i32).range(1..=100))]
         page_size: i32,
-        /// Goes on behind an earlier page
+        /// Goes on after an earlier page
         #[arg(long, value_name = "TOKEN")]
         page_token: Option<String>,
         #[command(flatten)]

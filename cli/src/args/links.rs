@@ -76,7 +76,7 @@ pub enum LinkCommand {
         /// How many versions at most
         #[arg(long, default_value_t = 20, value_name = "N", value_parser = clap::value_parser!(i32).range(1..=100))]
         page_size: i32,
-        /// Goes on behind an earlier page
+        /// Goes on after an earlier page
         #[arg(long, value_name = "TOKEN")]
         page_token: Option<String>,
         #[command(flatten)]
@@ -99,7 +99,7 @@ pub enum LinkCommand {
     Explain(Explain),
     /// Shows every change of the links as it happens, until it is stopped
     Watch {
-        /// Behind this one: of a change that was shown, or of any answer [default: from now on]
+        /// After this one: of a change that was shown, or of any answer [default: from now on]
         #[arg(long, value_name = "REVISION")]
         revision: Option<String>,
         #[command(flatten)]
@@ -128,7 +128,7 @@ pub enum LinkCommand {
         /// How many at most
         #[arg(long, default_value_t = 50, value_name = "N", value_parser = clap::value_parser!(i32).range(1..=1000))]
         page_size: i32,
-        /// Goes on behind an earlier page
+        /// Goes on after an earlier page
         #[arg(long, value_name = "TOKEN")]
         page_token: Option<String>,
         /// Every page
@@ -231,7 +231,7 @@ pub struct Update {
 /// `linkr link explain`: of an admin listener, or with `at` of control.
 #[derive(Args)]
 pub struct Explain {
-    /// The code, or the whole address of a link; a query may stand behind it
+    /// The code, or the whole address of a link; a query may stand after it
     pub code: String,
     /// The host that it is asked under [default: that of the address, or the edge's own]
     #[arg(long, value_name = "HOST", value_parser = super::domain)]

@@ -26,7 +26,7 @@ pub enum TagCommand {
     },
     /// Makes one tag of several: links have the last one instead of the others. Cut off, it goes on when it is run again
     Merge {
-        /// The tags that links have, and behind them the one that they are to have instead
+        /// The tags that links have, and after them the one that they are to have instead
         #[arg(num_args = 2.., required = true, value_names = ["FROM", "INTO"])]
         tags: Vec<String>,
         #[command(flatten)]

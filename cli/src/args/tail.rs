@@ -11,7 +11,7 @@ pub struct Tail {
     /// The admin listener of the edge to watch: HOST:PORT, or a port of this machine
     #[arg(long, env = "LINKR_EDGE", default_value = "http://127.0.0.1:8082", value_name = "ADDR")]
     pub edge: String,
-    /// Only of this code; of all that begin so, with a * behind it
+    /// Only of this code; of all that begin so, with a * after it
     #[arg(long)]
     pub code: Option<String>,
     /// Only of this domain, a host name; `-` is the default one

@@ -102,7 +102,7 @@ pub fn receiver_url(text: &str) -> Result<String, String> {
 /// With the scheme that may be left out, and the host of this machine.
 pub fn server_url(text: &str) -> Result<String, String> {
     if text.contains(":/") && !text.contains("://") {
-        return Err("lacks a / behind its scheme: write http://host:port".to_owned());
+        return Err("lacks a / after its scheme: write http://host:port".to_owned());
     }
     let (scheme, place) = text.split_once("://").unwrap_or(("http", text));
     let url = format!("{scheme}://{}", address::whole(place));

@@ -30,7 +30,14 @@ pub async fn keys(command: KeysCommand) -> Result<(), CommandFault> {
         KeysCommand::Rotate { id, expire_time, api } => {
             let expire_time = expire_time.map(|moment| moment.time);
             let request = v1::RotateKeyRequest { name: named(&id), expire_time };
-            made(&call(&api, KeysClient::new, async |keys| keys.rotate_key(request).await).await?, &api)
+            made(&call(&api, KeysClient::new, async |keys| keys.rotate_key(request).await).await?, &api)?;
+            if api.output != Output::Json {
+                let first = id.strip_prefix("keys/").unwrap_or(&id);
+                out::note(&format!(
+                    "{first} goes on beside it: linkr keys revoke {first}, when nobody uses it any more"
+                ));
+            }
+            Ok(())
         }
         KeysCommand::Audit { name, page_size, page_token, api } => {
             let (name, page_token) = (name.unwrap_or_default(), page_token.unwrap_or_default());

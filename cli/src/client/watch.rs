@@ -17,7 +17,7 @@ pub async fn watch(revision: Option<String>, server: Server) -> Result<(), Comma
         let message = messages.message().await.map_err(|s| cut(&refused(&s, &server.api), &last))?;
         let Some(message) = message else { return Err(cut(&CommandFault::new("the server stops"), &last)) };
         if last.is_empty() && server.api.output == Output::Text {
-            out::note(&format!("watching behind {}", message.revision));
+            out::note(&format!("watching what comes after {}", message.revision));
         }
         for change in &message.changes {
             match server.api.output {

@@ -1,5 +1,5 @@
-//! Procedures of docs/, each run by the commands of its page: backup and restore, another machine, upgrade, the way back, and the
-//! loss of a region. (The switchover is in `switchover.rs`.)
+//! Procedures of docs/, each run by the commands of its page: backup and restore, another machine, upgrade, the way back, the
+//! loss of a region, keys, and the end of a domain. (The switchover is in `switchover.rs`.)
 
 use crate::manual::{Page, Terminal};
 use crate::stores::{Store, catch_up};
@@ -197,6 +197,38 @@ fn an_upgrade_of_postgres_and_the_way_back() {
     terminal.ok(&page.blocks("Back to the version before")[1]);
     let control = halves.control();
     has(&halves.edge(&control), 20);
+}
+
+#[test]
+fn keys_are_rotated_and_a_domain_is_retired() {
+    let _turn = beside_others();
+    let (page, dir) = (Page::at("docs/keys.md"), Dir::new());
+    let terminal = Terminal::new(&dir);
+    let up = terminal.start(UP, &READY);
+    terminal.ok("linkr domain create go.example");
+    let listed = terminal.ok(&page.block("Make one, and give it"));
+    let line = listed.lines().find(|line| line.contains(" shop ")).unwrap();
+    let terminal = terminal.with("ID", line.split(' ').next().unwrap());
+    let allows =
+        |key: &str| terminal.run(&format!("linkr link list --domain go.example --key-file {key}")).status;
+    let rotation = page.blocks("Rotate one");
+    let [rotate, revoke] = rotation.as_slice() else { panic!("{rotation:?}") };
+    terminal.ok(rotate);
+    assert!(allows("shop.key").success() && allows("shop-2.key").success(), "the first goes on");
+    assert!(terminal.fails("linkr keys rotate \"$ID\"").contains("has 2 keys"));
+    terminal.ok(revoke);
+    assert!(!allows("shop.key").success() && allows("shop-2.key").success());
+    for block in page.blocks("Edges") {
+        terminal.ok(&block);
+    }
+    assert!(dir.path().join("certs/fra-1.pem").exists());
+
+    for code in ["a", "-b"] {
+        terminal.ok(&format!("linkr link create https://example.com/ --domain go.example --code={code}"));
+    }
+    terminal.ok(&Page::at("docs/http.md").block("Retiring a domain"));
+    assert!(!terminal.ok("linkr domain list").contains("go.example"));
+    stop(up);
 }
 
 /// Two servers, a control beside each, and edges of both regions. The one with the primary is lost, kill and all.

@@ -68,7 +68,7 @@ impl Keys {
 
     /// See `RotateKey`.
     pub async fn rotate(&self, caller: &Caller, request: &v1::RotateKeyRequest) -> Result<v1::Key, Fault> {
-        let expire_time = self.expiry(request.expire_time)?;
+        let given = self.expiry(request.expire_time)?;
         let old = self.kept.named(&caller.bound, &request.name).await?;
         if old.revoke_time.is_some() {
             return Err(Fault::invalid("name", "is of a key that was revoked: create another one"));
@@ -78,6 +78,9 @@ impl Keys {
                        for each edge with that scope and edge, and revoke this one";
             return Err(Fault::invalid("name", why));
         }
+        // A key for 90 days becomes another one for 90 days, and none for ever that nobody asked for.
+        let as_long = old.expire_time.map(|end| self.clock.now().saturating_add(end.saturating_sub(old.create_time)));
+        let expire_time = given.or(as_long);
         let KeyRow { client, scopes, domains, edge, .. } = old;
         self.put(caller, "RotateKey", KeyDraft { client, scopes, domains, edge, expire_time }).await
     }

@@ -102,7 +102,7 @@ impl Service {
             None => return Err(Fault::Resync("it is of a history that this store did not come from".into())),
         };
         if seq > last {
-            return Err(Fault::Resync(format!("what was written behind {last} of its history is gone")));
+            return Err(Fault::Resync(format!("what was written after {last} of its history is gone")));
         }
         if seq + 1 < log.oldest {
             return Err(Fault::Resync(format!("the log begins with change {}", log.oldest)));

@@ -33,7 +33,7 @@ pub const ALERTS: AlertGroup = AlertGroup {
             steps: &[
                 "`curl 'http://CONTROL:8083/readyz?write'` says why: a full disk, a file system that turned read-only, a lock that \
                  somebody else holds (SQLite: a copy that is being made, a second process).",
-                "A disk that is full: see LinkrStoreFull. A file system turns read-only behind an error of the disk: look at the \
+                "A disk that is full: see LinkrStoreFull. A file system turns read-only after an error of the disk: look at the \
                  kernel's log, and restore from a backup on another disk.",
                 "Nothing has to be restarted: control tries again by itself.",
             ],
@@ -49,8 +49,9 @@ pub const ALERTS: AlertGroup = AlertGroup {
             means: "Writes are refused with 507 (`DISK_FULL`) until there is room.",
             steps: &[
                 "Make room on the disk of the database: old backups, logs, another tenant. Control goes on within a second.",
-                "Raw clicks are what grows: `linkr domain update D --stats counts`, or a larger disk. docs/clicks.md says what a \
-                 click takes.",
+                "Clicks are what grows, and there is no switch for single clicks: `linkr clicks --delete=domain --domain D` deletes those \
+                 of a domain, and their room is used again; `linkr domain update D --stats off` keeps none of it from then on; or a \
+                 larger disk. docs/sizing.md says what a click takes.",
                 "Never remove `linkr.db-wal`: it holds acknowledged writes.",
             ],
             bad: &[("linkr_store_failures_total{instance=\"c\",reason=\"full\"}", "0x5 0+1x30")],
@@ -86,7 +87,7 @@ pub const ALERTS: AlertGroup = AlertGroup {
                 "Find out whether the old primary still runs and has the missing writes. If so, go back to it.",
                 "If not: `linkr control --store \"$STORE\" bump-epoch --above N`, with the N of the refusal in control's log, begins a new history. \
                  `linkr feed status` then names the last write that survived.",
-                "What was written behind it has to be written again; edges drop it.",
+                "What was written after it has to be written again; edges drop it.",
             ],
             bad: &[("linkr_control_store_replaced{instance=\"c\"}", "0x5 1x30")],
             good: &[("linkr_control_store_replaced{instance=\"c\"}", "0x30")],
@@ -111,7 +112,7 @@ pub const ALERTS: AlertGroup = AlertGroup {
             lasts: "5m",
             severity: Severity::Warning,
             summary: "control has not heard of the edge {{ $labels.edge }} for five minutes",
-            means: "The edge is gone, cut off, or refused. Writes with `ack=propagated` name it, and counts of clicks are not complete \
+            means: "The edge is gone, cannot reach control, or is refused. Writes with `ack=propagated` name it, and counts of clicks are not complete \
                     until it comes again, since its spool may hold some.",
             steps: &[
                 "If it runs, see LinkrEdgeBlind. `edge_refused` in control's log names edges whose key is no good.",

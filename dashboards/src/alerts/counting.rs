@@ -4,7 +4,7 @@ use crate::model::{Alert, AlertGroup, Severity};
 
 pub const ALERTS: AlertGroup = AlertGroup {
     name: "linkr-clicks",
-    about: "Redirects never wait for clicks. What cannot be counted is told as a number, with its reason and minute.",
+    about: "Redirects never wait for clicks. What cannot be counted is told as a number, with its reason and the hour.",
     alerts: &[
         Alert {
             name: "LinkrClicksLost",
@@ -50,10 +50,12 @@ pub const ALERTS: AlertGroup = AlertGroup {
             lasts: "0s",
             severity: Severity::Critical,
             summary: "{{ $labels.instance }} cannot write or read its spool of clicks",
-            means: "Clicks wait in memory alone, which holds a minute of a busy edge; then they are lost. Redirects go on.",
+            means: "Clicks wait in the ring of each worker, which holds 190,000 of them (10 s at 20,000 a second); then they are \
+                    lost. Redirects go on.",
             steps: &[
                 "`spool_failed` in the edge's log says why: a disk that is full or read-only, rights.",
-                "Make room on the disk of `--clicks-dir`; the edge tries again by itself.",
+                "Make room on the disk of `--clicks-dir`; the edge tries again by itself. Restart nothing before: a start that needs \
+                 new rings (the first, one with more workers, a hand-over) is refused while there is no room.",
             ],
             bad: &[("linkr_clicks_spool_failures_total{instance=\"a\"}", "0x5 1x30")],
             good: &[("linkr_clicks_spool_failures_total{instance=\"a\"}", "1x30")],
@@ -64,7 +66,7 @@ pub const ALERTS: AlertGroup = AlertGroup {
             lasts: "1m",
             severity: Severity::Warning,
             summary: "counts of clicks are complete only up to {{ $value | humanizeDuration }} ago",
-            means: "An edge has not said for a minute that it handed on all that it had. Counts go on rising behind that moment, and \
+            means: "An edge has not said for a minute that it handed on all that it had. Counts of the time since go on rising, and \
                     every answer of `linkr clicks` says up to when it is complete.",
             steps: &[
                 "`linkr feed status` names the edges and when each was heard of; see LinkrEdgeLost.",

@@ -34,8 +34,8 @@ pub const ALERTS: AlertGroup = AlertGroup {
             steps: &[
                 "Read `control_lost` in the edge's log: its `reason` says what is wrong (refused, unresolved, unknown_authority, \
                  wrong_name, wants_tls, no_tls, key_refused).",
-                "`key_refused`: the edge's key or certificate was revoked or has expired (`linkr keys list`). Make another; a \
-                 revoked certificate needs another `--name`.",
+                "`key_refused`: the edge's key or certificate was revoked or has expired (`linkr keys list`). Make another \
+                 (docs/keys.md); a revoked certificate needs another `--name`.",
                 "`linkr_feed_connected` is 1: control answers, but late. Look at LinkrStoreUnreadable and at the load of control.",
                 "Control is away: see LinkrControlAway.",
             ],
@@ -48,8 +48,8 @@ pub const ALERTS: AlertGroup = AlertGroup {
             lasts: "1m",
             severity: Severity::Critical,
             summary: "{{ $labels.instance }} stops redirecting soon: it has not seen control for {{ $value | humanizeDuration }}",
-            means: "24 hours after it was last current an edge takes every link for `strict`: it answers 503 where control does not \
-                    reply. An edge that has never been current (`+Inf`) answers nothing that it is not sure of.",
+            means: "It was current 20 hours ago. Four hours from now it takes every link for `strict`: it answers 503 \
+                    where control does not reply. An edge that has never been current (`+Inf`) answers nothing that it is not sure of.",
             steps: &[
                 "Do what LinkrEdgeBlind says, now.",
                 "If control stays away, restart nothing: an edge that is restarted without a snapshot knows no link.",
@@ -144,7 +144,7 @@ pub const ALERTS: AlertGroup = AlertGroup {
             means: "An answer from memory takes microseconds. So slow ones wait for Redis or control, for a client that takes its \
                     answer slowly, or for a processor.",
             steps: &[
-                "Look at *Tiers*: with many answers by `origin`, look how long control takes; by `redis`, how long Redis does.",
+                "Look at *Tiers*, where answers come from: with many of `origin`, look how long control takes; of `redis`, how long Redis does.",
                 "Look at *Processor*: at one core a worker the edge has too little.",
                 "Otherwise clients are slow, which harms nobody else.",
             ],

@@ -32,7 +32,7 @@ pub const ALERTS: AlertGroup = AlertGroup {
             lasts: "0s",
             severity: Severity::Critical,
             summary: "a certificate of {{ $labels.instance }} ({{ $labels.listener }}) expires within a day, or has",
-            means: "Clients refuse the listener from then on: visitors of `redirects`, callers and edges of `api`.",
+            means: "Once it has expired, clients refuse the listener: visitors of `redirects`, callers and edges of `api`.",
             steps: &["As for LinkrCertificateExpires, now."],
             bad: &[(
                 "linkr_tls_certificate_expiry_timestamp_seconds{instance=\"a\",listener=\"api\",file=\"x\"}",
@@ -67,7 +67,7 @@ pub const ALERTS: AlertGroup = AlertGroup {
             steps: &[
                 "`clock_stepped` in the log says in which direction and by how much. A machine that slept looks the same.",
                 "Compare the clocks (`chronyc tracking`, `timedatectl`), and keep all machines in step by NTP.",
-                "Clicks that were clamped had times more than 40 days behind or 5 minutes ahead of control: an edge's clock is wrong.",
+                "Clicks that were clamped had times more than 40 days before or 5 minutes after control's clock: an edge's clock is wrong.",
             ],
             bad: &[("linkr_clock_steps_total{instance=\"a\",direction=\"back\"}", "0x5 1x30")],
             good: &[("linkr_clock_steps_total{instance=\"a\",direction=\"back\"}", "1x30")],
@@ -110,7 +110,7 @@ pub const ALERTS: AlertGroup = AlertGroup {
             means: "It ends again and again: killed for its memory, or it stops with an error.",
             steps: &[
                 "The end of its log before each start says why it ended; the kernel's log tells of processes killed for memory.",
-                "An edge takes `--hot-set-bytes` and some tens of MiB more, and twice the set for a moment while it loads a snapshot.",
+                "An edge takes `--hot-set-bytes` and some tens of MiB more, and the set twice during a hand-over (`--upgrade`).",
             ],
             bad: &[("process_start_time_seconds{job=\"linkr\",instance=\"a\"}", "1x5 300 360 420 480x30")],
             good: &[("process_start_time_seconds{job=\"linkr\",instance=\"a\"}", "1x10 600x30")],

@@ -2,7 +2,7 @@
 //! An address is opened here, looked at and forgotten.
 
 use super::geo::Geo;
-use crate::clicks::{Clicks, DayKey, day_of};
+use crate::clicks::{ClickLists, Clicks, DayKey, day_of};
 use crate::records;
 use crate::rings::{Rings, WorkerRing};
 use crate::shared::Shared;
@@ -87,6 +87,7 @@ struct UnknownKey {
 impl Drain {
     /// Goes on where the spool says that it is; `next_no` is the number of the next click.
     pub fn new(shared: &Shared, rings: &Rings, clicks: &Clicks, places: &[RingPlace], next_no: u64) -> Self {
+        let ClickLists { classifier, told } = clicks.take_lists();
         let drained = |ring: Arc<WorkerRing>| {
             let mut reader = RingReader::new(ring.ring());
             let place = places.iter().find(|place| place.ring == ring.id());
@@ -98,14 +99,14 @@ impl Drain {
         };
         Self {
             rings: rings.all().into_iter().map(drained).collect(),
-            classifier: Classifier::new(),
+            classifier,
             geo: Geo::new(clicks.config.geo.clone()),
             domains: hot::View::new(Arc::clone(&shared.domains)),
             days: Vec::new(),
             open: OpenChunk::default(),
             next_no,
             kinds: [0; Kind::ALL.len()],
-            told: AgentTexts::new(),
+            told,
             codes_at: Instant::now(),
             later: BTreeMap::new(),
         }

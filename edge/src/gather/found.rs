@@ -3,6 +3,7 @@
 
 use super::disk::{FilePart, SpoolDisk, name, parse_name, read_file};
 use super::repair::repair;
+use crate::sys;
 use clicks::spool::{FilePlace, Frame, RingPlace, Spool, read};
 use std::collections::BTreeMap;
 use std::fs::read_dir;
@@ -247,6 +248,7 @@ fn spawn(
 ) -> io::Result<JoinHandle<()>> {
     let (dir, stop) = (dir.to_path_buf(), Arc::clone(stop));
     std::thread::Builder::new().name("clicks-spools".into()).spawn(move || {
+        sys::let_others_go_first();
         for found in found {
             if stop.load(Ordering::Acquire) {
                 return;

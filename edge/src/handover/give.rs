@@ -145,8 +145,9 @@ impl Estate {
     fn give(&self, way: &mut Channel, snapshot: &Snapshot) -> Result<(), String> {
         self.hear_question(way)?;
         step("old-asked");
-        write_for_heir(snapshot, &self.shared)
-            .map_err(|fault| format!("the snapshot cannot be written: {fault}"))?;
+        // Visitors are answered on the same cores meanwhile.
+        let written = sys::behind_others(|| write_for_heir(snapshot, &self.shared));
+        written.flatten().map_err(|fault| format!("the snapshot cannot be written: {fault}"))?;
         step("old-written");
         way.allow(MOST);
         self.offer(way, snapshot)?;

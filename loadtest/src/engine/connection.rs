@@ -4,9 +4,10 @@ use super::resp;
 use super::response::{self, ResponseParse};
 use super::transport::Transport;
 use crate::keys::{Expectation, Keys, RequestedCode};
-use crate::measure::Fate;
+use crate::measure::{Fate, RequestEnd};
 use std::collections::VecDeque;
 use std::io::ErrorKind;
+use std::time::SystemTime;
 
 /// Room for answers; grows when one is longer.
 const BUFFER_BYTES: usize = 4 * 1024;
@@ -20,8 +21,29 @@ pub struct Flight {
     pub intended: u64,
     /// When it was.
     pub sent: u64,
+    /// Of the time between them what the generator is to blame for.
+    pub late: u64,
     /// What it asked for.
     pub ask: RequestedCode,
+}
+
+impl Flight {
+    /// Its end `at` a time, in a phase that began at another.
+    pub fn end(self, fate: Fate, at: u64, phase_from: u64) -> RequestEnd {
+        let [intended, sent, at] = [self.intended, self.sent, at].map(|time| time.saturating_sub(phase_from));
+        RequestEnd { fate, intended, sent, late: self.late, at }
+    }
+}
+
+/// A whole answer.
+#[derive(Clone, Copy, Debug)]
+pub struct Answer {
+    /// What was right or wrong with it.
+    pub fate: Fate,
+    /// Its status.
+    pub status: u16,
+    /// When the kernel took in its last byte, if the plan asks for that.
+    pub arrived: Option<SystemTime>,
 }
 
 pub struct Connection {
@@ -132,7 +154,7 @@ impl Connection {
         &mut self,
         keys: &Keys,
         to_the_end: bool,
-        mut ended: impl FnMut(Flight, Fate, u16),
+        mut ended: impl FnMut(Flight, Answer),
     ) -> ConnectionFate {
         loop {
             if self.filled == self.input.len() {
@@ -164,13 +186,14 @@ impl Connection {
         }
     }
 
-    fn ended_by_server(&mut self, keys: &Keys, mut ended: impl FnMut(Flight, Fate, u16)) -> ConnectionFate {
+    fn ended_by_server(&mut self, keys: &Keys, mut ended: impl FnMut(Flight, Answer)) -> ConnectionFate {
         self.take_answers(keys, true, &mut ended);
         ConnectionFate::Gone(if self.filled > 0 { Fate::Short } else { Fate::Closed })
     }
 
     /// `false` when the bytes are no answers.
-    fn take_answers(&mut self, keys: &Keys, end: bool, ended: &mut impl FnMut(Flight, Fate, u16)) -> bool {
+    fn take_answers(&mut self, keys: &Keys, end: bool, ended: &mut impl FnMut(Flight, Answer)) -> bool {
+        let arrived = self.transport.as_ref().and_then(Transport::arrived);
         let mut start = 0;
         while start < self.filled {
             match (self.parse)(&self.input[start..self.filled], end) {
@@ -179,7 +202,10 @@ impl Connection {
                 ResponseParse::Response { status, location, close, length } => {
                     // An answer that nobody asked for.
                     let Some(flight) = self.flights.pop_front() else { return false };
-                    ended(flight, judge(flight.ask, keys, status, location), status);
+                    ended(
+                        flight,
+                        Answer { fate: judge(flight.ask, keys, status, location), status, arrived },
+                    );
                     self.closing |= close;
                     start += length;
                 }

@@ -1,6 +1,6 @@
 //! One thread's loop: send what is due, take what came, wait for whichever is next.
 
-use super::connection::{Connection, ConnectionFate, Flight, RequestFrame};
+use super::connection::{Answer, Connection, ConnectionFate, Flight, RequestFrame};
 use super::schedule::Schedule;
 use super::transport::Transport;
 use super::{LiveCounts, RunResult};
@@ -12,7 +12,7 @@ use rustls::ClientConfig;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 /// So long before a request is due the thread stops sleeping and spins: the kernel wakes it a millisecond too late, or
 /// more.
@@ -45,6 +45,24 @@ pub struct Sender {
     under_way: usize,
     live: Arc<LiveCounts>,
     published: PublishedCounts,
+}
+
+/// One moment on the clock of the run, and on the one by which the kernel stamps what arrives.
+#[derive(Clone, Copy)]
+struct WakeTime {
+    now: u64,
+    wall: SystemTime,
+}
+
+impl WakeTime {
+    /// When an answer came that was read since: as the kernel says, if it does.
+    fn arrival(self, answer: &Answer) -> u64 {
+        let Some(arrived) = answer.arrived else { return self.now };
+        match self.wall.duration_since(arrived) {
+            Ok(before) => self.now.saturating_sub(before.as_nanos() as u64),
+            Err(after) => self.now + after.duration().as_nanos() as u64,
+        }
+    }
 }
 
 /// What this thread has added to the counts that all share.
@@ -113,7 +131,7 @@ impl Sender {
                 let keys = self.stream.keys();
                 let connection = &mut self.connections[at];
                 let gone = connection.write().is_err()
-                    || matches!(connection.read(keys, true, |_, _, _| {}), ConnectionFate::Gone(_));
+                    || matches!(connection.read(keys, true, |_, _| {}), ConnectionFate::Gone(_));
                 if gone {
                     let complaint = connection.transport.as_mut().and_then(Transport::complaint);
                     return Err(cannot(&complaint.as_deref().unwrap_or("connection refused or closed")));
@@ -132,7 +150,7 @@ impl Sender {
     }
 
     fn open(&mut self, at: usize) -> std::io::Result<()> {
-        let mut transport = Transport::connect(&self.plan.url, self.tls.as_ref())?;
+        let mut transport = Transport::connect(&self.plan.url, self.tls.as_ref(), self.plan.shares_core)?;
         let interest = Interest::READABLE | Interest::WRITABLE;
         self.poll.registry().register(transport.socket(), Token(at), interest)?;
         self.connections[at].open(transport);
@@ -168,7 +186,7 @@ impl Sender {
                 return Err(format!("cannot poll: {fault}"));
             }
             if !events.is_empty() {
-                let woke = self.now();
+                let woke = WakeTime { now: self.now(), wall: SystemTime::now() };
                 for event in &events {
                     self.on_event(event.token().0, event.is_read_closed() || event.is_error(), woke);
                 }
@@ -222,7 +240,7 @@ impl Sender {
         let late = sent.saturating_sub(due.max(self.connections[at].free_since));
         self.phase(due).lateness.saturating_record(late);
         let connection = &mut self.connections[at];
-        connection.enqueue(Flight { intended: due, sent, ask }, self.stream.keys(), &self.parts);
+        connection.enqueue(Flight { intended: due, sent, late, ask }, self.stream.keys(), &self.parts);
         match opened {
             Err(_) => self.lose(at, Fate::Refused, sent),
             Ok(()) => {
@@ -233,27 +251,24 @@ impl Sender {
         }
     }
 
-    fn on_event(&mut self, at: usize, closed: bool, now: u64) {
+    fn on_event(&mut self, at: usize, closed: bool, woke: WakeTime) {
+        let now = woke.now;
         if let Err(fate) = self.connections[at].write() {
             return self.lose(at, fate, now);
         }
-        let (warm_from, mut answered) = (self.warm_from, 0);
+        let (warm_from, mut answered, mut last_arrival) = (self.warm_from, 0, now);
         let (cold, warm) = (&mut self.cold, &mut self.warm);
-        let after = self.connections[at].read(self.stream.keys(), closed, |flight, fate, status| {
+        let after = self.connections[at].read(self.stream.keys(), closed, |flight, answer| {
             let phase = if flight.intended < warm_from { &mut *cold } else { &mut *warm };
             let from = if flight.intended < warm_from { 0 } else { warm_from };
-            phase.statuses[usize::from(status / 100).min(5)] += 1;
-            phase.ended(
-                fate,
-                flight.intended - from,
-                flight.sent.saturating_sub(from),
-                now.saturating_sub(from),
-            );
+            phase.statuses[usize::from(answer.status / 100).min(5)] += 1;
+            last_arrival = woke.arrival(&answer);
+            phase.ended(flight.end(answer.fate, last_arrival, from));
             answered += 1;
         });
         self.under_way -= answered;
         if answered > 0 {
-            self.connections[at].free_since = now;
+            self.connections[at].free_since = last_arrival;
         }
         match after {
             ConnectionFate::Gone(fate) => {
@@ -313,8 +328,7 @@ impl Sender {
     fn record(&mut self, flight: Flight, fate: Fate, now: u64) {
         self.under_way -= 1;
         let from = if flight.intended < self.warm_from { 0 } else { self.warm_from };
-        let phase = self.phase(flight.intended);
-        phase.ended(fate, flight.intended - from, flight.sent.saturating_sub(from), now.saturating_sub(from));
+        self.phase(flight.intended).ended(flight.end(fate, now, from));
     }
 
     fn phase(&mut self, intended: u64) -> &mut Measurement {
@@ -345,7 +359,7 @@ impl Sender {
             self.lose(at, Fate::Timeout, now);
         }
         while let Some((intended, ask)) = self.again.pop_front() {
-            self.record(Flight { intended, sent: intended, ask }, Fate::Timeout, now);
+            self.record(Flight { intended, sent: intended, late: 0, ask }, Fate::Timeout, now);
         }
         while let Some(due) = self.schedule.due(now).filter(|_| !self.schedule.is_closed_loop()) {
             if due > now {
@@ -354,7 +368,7 @@ impl Sender {
             self.schedule.take();
             self.under_way += 1;
             self.record(
-                Flight { intended: due, sent: due, ask: RequestedCode::Unknown(0) },
+                Flight { intended: due, sent: due, late: 0, ask: RequestedCode::Unknown(0) },
                 Fate::Timeout,
                 now,
             );

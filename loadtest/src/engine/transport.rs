@@ -8,27 +8,67 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{CipherSuite, DigitallySignedStruct, HandshakeKind, RootCertStore, SignatureScheme};
 use std::io::{self, Read, Write};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 pub enum Transport {
     /// No TLS.
-    Plain(TcpStream),
+    Plain(Socket),
     /// TLS on top.
     Tls(Box<Tls>),
 }
 
 /// A socket and the session on top of it.
 pub struct Tls {
-    socket: TcpStream,
+    socket: Socket,
     session: ClientConnection,
 }
 
+/// A socket that says, if it was asked to, when the kernel took in what was read.
+pub struct Socket {
+    stream: TcpStream,
+    stamps: bool,
+    arrived: Option<SystemTime>,
+}
+
+impl Socket {
+    fn connect(address: SocketAddr, stamps: bool) -> io::Result<Self> {
+        let stream = TcpStream::connect(address)?;
+        stream.set_nodelay(true)?;
+        if stamps {
+            services::stamp_arrivals(&stream)?;
+        }
+        Ok(Self { stream, stamps, arrived: None })
+    }
+}
+
+impl Read for Socket {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if !self.stamps {
+            return self.stream.read(buffer);
+        }
+        let received = services::receive(&self.stream, buffer)?;
+        self.arrived = received.at;
+        Ok(received.count)
+    }
+}
+
+impl Write for Socket {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.stream.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.stream.flush()
+    }
+}
+
 impl Transport {
-    /// Begins to connect.
-    pub fn connect(url: &Url, tls: Option<&Arc<ClientConfig>>) -> io::Result<Self> {
-        let socket = TcpStream::connect(url.address)?;
-        socket.set_nodelay(true)?;
+    /// Begins to connect. `stamps`: [`Transport::arrived`] says when answers came.
+    pub fn connect(url: &Url, tls: Option<&Arc<ClientConfig>>, stamps: bool) -> io::Result<Self> {
+        let socket = Socket::connect(url.address, stamps)?;
         let Some(config) = tls else { return Ok(Self::Plain(socket)) };
         let name = url.host.rsplit_once(':').filter(|(_, port)| port.parse::<u16>().is_ok());
         let name = name.map_or(&*url.host, |(name, _)| name).trim_matches(['[', ']']).to_owned();
@@ -40,8 +80,16 @@ impl Transport {
     /// The socket, to be polled.
     pub fn socket(&mut self) -> &mut TcpStream {
         match self {
-            Self::Plain(socket) => socket,
-            Self::Tls(tls) => &mut tls.socket,
+            Self::Plain(socket) => &mut socket.stream,
+            Self::Tls(tls) => &mut tls.socket.stream,
+        }
+    }
+
+    /// When the kernel took in the last bytes that were read.
+    pub fn arrived(&self) -> Option<SystemTime> {
+        match self {
+            Self::Plain(socket) => socket.arrived,
+            Self::Tls(tls) => tls.socket.arrived,
         }
     }
 

@@ -66,6 +66,7 @@ fn phase(text: &mut String, phase: &Phase) {
     row("corrected", &phase.corrected);
     row("uncorrected", &phase.uncorrected);
     row("own lateness", &phase.lateness);
+    row("less that", &phase.served);
     if let Some(cpu) = phase.cpu_us {
         let workers =
             phase.worker_cpu_us.map_or_else(String::new, |own| format!(", {own:.3} µs its workers"));

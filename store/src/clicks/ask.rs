@@ -1,10 +1,12 @@
 //! Counts out of what is packed, what is not packed yet, and what is not folded yet: all of one snapshot, so that each click is
 //! in one of them.
 
+mod summed;
+
 use super::deletions::Deletions;
 use super::fold::{count_of, is_visit, sketch};
 use super::memory::{Memory, Texts, corrupt};
-use super::rows::{CellKey, ClickRows, MOST, Table, subject_of};
+use super::rows::{Cell, CellKey, ClickRows, MOST, Table, subject_of};
 use super::run::{APARTS, Run, Step, part};
 use super::times::{DAY, MINUTE, QUARTER, QUARTERS, day_of, month_of, quarter, quarter_from};
 use super::unfolded::{LATEST, Tail, tail, unpacked_days};
@@ -19,6 +21,7 @@ use link::Seq;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::Arc;
+use summed::{Rest, SummedDays};
 
 /// Rows of one link that are read at once.
 const ROWS: usize = 4_096;
@@ -126,6 +129,8 @@ struct Counting {
 /// What is counted in one way.
 struct Part {
     tally: Tally,
+    /// The boundaries of its intervals.
+    times: Vec<i64>,
     /// The dimension of which the sums are enough; `None`: whole roll-ups are read.
     only: Option<Dimension>,
     /// Groups of it that are answered.
@@ -140,15 +145,26 @@ impl Part {
         most: usize,
     ) -> Result<Self, StoreFault> {
         let tally = Tally::new(filter, groups, times).map_err(|e| fault(&e))?;
-        Ok(Self { tally, only: only(filter, groups), most })
+        Ok(Self { tally, times: times.to_vec(), only: only(filter, groups), most })
     }
 }
 
 impl Counting {
-    /// Adds an entry of a run or a row: `in_parts`, where it is the sums by one dimension each.
-    fn add(&mut self, subject: i64, quarter: i64, bytes: &[u8], in_parts: bool) -> Result<(), StoreFault> {
+    /// Adds an entry of a run or a row. `in_parts`: it is the sums by one dimension each. `rest`: what of its day is not counted out
+    /// of sums.
+    fn add(
+        &mut self,
+        subject: i64,
+        quarter: i64,
+        (bytes, in_parts): (&[u8], bool),
+        rest: Option<&Rest>,
+    ) -> Result<(), StoreFault> {
         let uid = u64::try_from(subject).unwrap_or_default(); // a domain's own have no link
-        for own in &mut self.parts[self.active.clone()] {
+        let of_day = quarter.rem_euclid(QUARTERS) as u8;
+        for (number, own) in self.parts[self.active.clone()].iter_mut().enumerate() {
+            if rest.is_some_and(|rest| !rest.has(number, of_day)) {
+                continue;
+            }
             let bytes = match (in_parts, own.only) {
                 (false, _) => bytes,
                 (true, Some(only)) => part(bytes, only)?,
@@ -216,36 +232,19 @@ async fn subjects<R: ClickRows>(
             break;
         }
         next = month + 1;
-        // A run may begin before the first quarter and hold it.
-        let mut quarters = day_of(from) * QUARTERS..before;
-        loop {
-            let cells = rows.range_of(Table::Runs, month, subjects, quarters.clone(), most).await?;
-            let mut whole = Vec::new();
-            for cell in &cells {
-                let run = Run::of(&cell.value)?;
-                count.step = count.step.max(run.step);
-                let day = day_of(cell.key[2]);
-                if let Some(bytes) = run.visitors.filter(|_| visited) {
-                    count.visit(day, &sketch(bytes)?);
+        let days = match subjects {
+            [subject] => summed::read(rows, (month, *subject), (from, before), visited, count).await?,
+            _ => SummedDays::default(),
+        };
+        // A run may begin before the first quarter and hold it: days are read from their begin on.
+        for mut quarters in days.gaps((from, before)) {
+            loop {
+                let cells = rows.range_of(Table::Runs, month, subjects, quarters.clone(), most).await?;
+                runs(rows, &cells, &days, ((from, before), visited), count).await?;
+                match cells.last() {
+                    Some(cell) if cells.len() == most => quarters.start = cell.key[2] + 1,
+                    _ => break,
                 }
-                if run.in_parts && count.reads(false) {
-                    whole.push(cell.key);
-                }
-                if run.in_parts && !count.reads(true) {
-                    continue;
-                }
-                for entry in run.entries() {
-                    let (at, bytes) = entry?;
-                    let at = day * QUARTERS + i64::from(at);
-                    if (from..before).contains(&at) {
-                        count.add(cell.key[1], at, bytes, run.in_parts)?;
-                    }
-                }
-            }
-            crosses(rows, &whole, (from, before), count).await?;
-            match cells.last() {
-                Some(cell) if cells.len() == most => quarters.start = cell.key[2] + 1,
-                _ => break,
             }
         }
     }
@@ -254,6 +253,40 @@ async fn subjects<R: ClickRows>(
         visitors_of_recent(rows, subjects, (from, before), count).await?;
     }
     Ok(())
+}
+
+/// What runs hold, but for what of it is counted already.
+async fn runs<R: ClickRows>(
+    rows: &R,
+    cells: &[Cell],
+    days: &SummedDays,
+    ((from, before), visited): ((i64, i64), bool),
+    count: &mut Counting,
+) -> Result<(), R::Fault> {
+    let mut whole = Vec::new();
+    for cell in cells {
+        let run = Run::of(&cell.value)?;
+        count.step = count.step.max(run.step);
+        let day = day_of(cell.key[2]);
+        let rest = days.rest(day);
+        if let Some(bytes) = run.visitors.filter(|_| visited && rest.is_none()) {
+            count.visit(day, &sketch(bytes)?);
+        }
+        if run.in_parts && count.reads(false) {
+            whole.push(cell.key);
+        }
+        if run.in_parts && !count.reads(true) {
+            continue;
+        }
+        for entry in run.entries() {
+            let (at, bytes) = entry?;
+            let at = day * QUARTERS + i64::from(at);
+            if (from..before).contains(&at) {
+                count.add(cell.key[1], at, (bytes, run.in_parts), rest)?;
+            }
+        }
+    }
+    crosses(rows, &whole, (from, before), count).await
 }
 
 async fn crosses<R: ClickRows>(
@@ -289,7 +322,7 @@ async fn recent<R: ClickRows>(
     for keys in keys.chunks(ROWS) {
         for (key, value) in keys.iter().zip(rows.cells(Table::Recent, keys).await?) {
             if let Some(value) = value {
-                count.add(key[1], key[0], &value, false)?;
+                count.add(key[1], key[0], (&value, false), None)?;
             }
         }
     }

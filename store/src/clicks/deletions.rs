@@ -146,7 +146,12 @@ impl Deletions {
         self.work.iter().any(|own| own.domain == domain)
     }
 
-    /// Whether a link is left out of a list that begins then.
+    /// When those of this domain or of links of it cut that are not done everywhere.
+    pub fn cuts(&self, domain: DomainId) -> Vec<i64> {
+        self.work.iter().filter(|own| own.domain == domain).map(|own| own.cut).collect()
+    }
+
+    /// Whether a link is left out of a list that begins then, and does not end behind a cut.
     pub fn hides(&self, domain: DomainId, uid: Seq, began: i64) -> bool {
         self.work.iter().filter(|own| own.is_of(domain, Some(uid))).any(|own| match own.stage {
             Stage::Open => true,

@@ -1,15 +1,26 @@
-//! How often which links of a domain were clicked in an hour, a day or a week: by uid, so that lists are added up in one pass.
+//! How often which links of a domain were clicked in an hour, a day, a week or four weeks: by uid, so that lists are added up in one pass.
 //!
 //! ```text
 //! number   0; if the rest is compressed with zstd: its bytes before that
-//! numbers  of each link: twice how far its uid is beyond the one before, and 1 more if it was clicked several times; and
+//! entries  of each link: twice how far its uid is beyond the one before, and 1 more if it was clicked several times; and
 //!          then how many times more than two
 //! ```
+//! or, where many links that follow each other were clicked:
+//! ```text
+//! number   1; if the rest is compressed with zstd: 2, and then its bytes before that
+//! blocks   and entries between them, as blocks.rs says
+//! ```
 
-use super::rows::CellKey;
-use super::times::{DAY, HOUR, WEEK_DAYS};
+mod blocks;
+mod sums;
+
+pub(crate) use sums::UidCounts;
+
+use super::rows::{CellKey, ClickRows, Table};
+use super::times::{DAY, FOUR_WEEKS, HOUR, WEEK_DAYS};
 use super::varint::{self, Reader};
 use crate::model::StoreFault;
+use blocks::{BLOCK, Counts, block_of, first_uid};
 use clicks::Kind;
 use std::cmp::Ordering;
 use zstd::bulk::Decompressor;
@@ -27,10 +38,11 @@ pub(crate) enum ListPart {
     Hour = 0,
     Day = 1,
     Week = 2,
+    FourWeeks = 3,
 }
 
 impl ListPart {
-    const ALL: [Self; 3] = [Self::Hour, Self::Day, Self::Week];
+    const ALL: [Self; 4] = [Self::Hour, Self::Day, Self::Week, Self::FourWeeks];
 
     /// Its length in milliseconds.
     pub fn length(self) -> i64 {
@@ -38,6 +50,7 @@ impl ListPart {
             Self::Hour => HOUR,
             Self::Day => DAY,
             Self::Week => WEEK_DAYS * DAY,
+            Self::FourWeeks => FOUR_WEEKS * WEEK_DAYS * DAY,
         }
     }
 
@@ -70,6 +83,29 @@ pub(crate) fn list(part: ListPart, kind: Kind) -> i64 {
     part as i64 * KINDS + kind as i64
 }
 
+/// The number of the marks of lists of four weeks, as it stands in the table and in its triggers.
+pub(crate) fn mark(kind: Kind) -> i64 {
+    list(ListPart::FourWeeks, kind) + MOST_KINDS
+}
+
+/// Kinds that there can be: their numbers are below it.
+const MOST_KINDS: i64 = KINDS / 2;
+const _: () = assert!(Kind::ALL.len() <= MOST_KINDS as usize, "a mark has the number of a list");
+
+/// The first period of such a part of time that has a list.
+pub(crate) async fn first<R: ClickRows>(rows: &R, part: ListPart) -> Result<Option<i64>, R::Fault> {
+    let (mut from, before) =
+        ([list(part, Kind::Human), i64::MIN, i64::MIN], list(part, Kind::Human) + MOST_KINDS);
+    let mut first: Option<i64> = None;
+    while let Some(&[number, period, _]) =
+        rows.keys(Table::Lists, from, [before, i64::MIN, i64::MIN], 1).await?.first()
+    {
+        first = Some(first.map_or(period, |first| first.min(period)));
+        from = [number + 1, i64::MIN, i64::MIN];
+    }
+    Ok(first)
+}
+
 /// One link of a list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct ListEntry {
@@ -99,27 +135,84 @@ pub(crate) fn merge(one: &[ListEntry], other: &[ListEntry]) -> Vec<ListEntry> {
     }
 }
 
+/// How the rest of a list is to be read: a number in front of it that no length of a compressed list is.
+const ENTRIES: u64 = 0;
+const BLOCKS: u64 = 1;
+const COMPRESSED_BLOCKS: u64 = 2;
+
 /// The bytes of a list without a link that was not clicked.
 pub(crate) fn encode(entries: &[ListEntry]) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(1 + entries.len() * 2);
-    bytes.push(0);
-    let mut before = 0;
-    for entry in entries {
-        varint::put(&mut bytes, (entry.uid - before) << 1 | u64::from(entry.count > 1));
-        if entry.count > 1 {
-            varint::put(&mut bytes, entry.count - 2);
-        }
-        before = entry.uid;
+    let mut list = ListWriter::default();
+    for block in entries.chunk_by(|one, next| block_of(one.uid) == block_of(next.uid)) {
+        list.put(block);
     }
-    compressed(&bytes[1..]).filter(|compressed| compressed.len() < bytes.len()).unwrap_or(bytes)
+    list.finish()
+}
+
+/// A list that is being written.
+#[derive(Default)]
+struct ListWriter {
+    /// What ends with the last block.
+    blocks: Vec<u8>,
+    /// The entries behind it.
+    entries: Vec<u8>,
+    /// The last uid.
+    uid: u64,
+}
+
+impl ListWriter {
+    /// The links of one block, as a block or as they are.
+    fn put(&mut self, links: &[ListEntry]) {
+        let (begin, before) = (self.entries.len(), self.uid);
+        for entry in links {
+            varint::put(&mut self.entries, (entry.uid - self.uid) << 1 | u64::from(entry.count > 1));
+            if entry.count > 1 {
+                varint::put(&mut self.entries, entry.count - 2);
+            }
+            self.uid = entry.uid;
+        }
+        let Some(width) = blocks::width(links, self.entries.len() - begin) else { return };
+        self.entries.truncate(begin);
+        self.end_entries();
+        let block = block_of(self.uid);
+        varint::put(&mut self.blocks, (block - block_of(before)) << 1 | 1);
+        blocks::put(&mut self.blocks, width, links);
+        self.uid = block * BLOCK as u64 + (BLOCK as u64 - 1);
+    }
+
+    fn end_entries(&mut self) {
+        if !self.entries.is_empty() {
+            varint::put(&mut self.blocks, (self.entries.len() as u64) << 1);
+            self.blocks.append(&mut self.entries);
+        }
+    }
+
+    fn finish(mut self) -> Vec<u8> {
+        let (list, number) = match self.blocks.is_empty() {
+            true => (self.entries, ENTRIES),
+            false => {
+                self.end_entries();
+                (self.blocks, BLOCKS)
+            }
+        };
+        let mut bytes = Vec::with_capacity(1 + list.len());
+        varint::put(&mut bytes, number);
+        bytes.extend_from_slice(&list);
+        compressed(&list, number == BLOCKS)
+            .filter(|compressed| compressed.len() < bytes.len())
+            .unwrap_or(bytes)
+    }
 }
 
 /// `None`: it is not worth it, or there is no memory for it.
-fn compressed(list: &[u8]) -> Option<Vec<u8>> {
+fn compressed(list: &[u8], has_blocks: bool) -> Option<Vec<u8>> {
     if list.len() < WORTH_IT {
         return None;
     }
     let mut bytes = Vec::new();
+    if has_blocks {
+        varint::put(&mut bytes, COMPRESSED_BLOCKS);
+    }
     varint::put(&mut bytes, list.len() as u64);
     bytes.extend_from_slice(&zstd::bulk::compress(list, LEVEL).ok()?);
     Some(bytes)
@@ -136,6 +229,15 @@ pub(crate) fn scan(bytes: &[u8], each: impl FnMut(ListEntry)) -> Result<(), Stor
     ListReader::default().scan(bytes, each)
 }
 
+/// What the counts of lists are added to.
+trait Sink {
+    fn entry(&mut self, entry: ListEntry);
+    /// The counts of a block, to which those of a list are added.
+    fn block(&mut self, block: u64) -> &mut Counts;
+    /// Now they are.
+    fn added(&mut self, block: u64);
+}
+
 /// Reads one list after the other. What it takes for one serves the next.
 #[derive(Default)]
 pub(crate) struct ListReader {
@@ -145,38 +247,103 @@ pub(crate) struct ListReader {
 
 impl ListReader {
     /// Each entry of a list in its order.
-    pub fn scan(&mut self, bytes: &[u8], mut each: impl FnMut(ListEntry)) -> Result<(), StoreFault> {
-        let mut reader = Reader(bytes);
-        if let length @ 1.. = reader.number()? {
-            let length =
-                usize::try_from(length).ok().filter(|length| *length <= LONGEST).ok_or_else(wrong)?;
-            self.list.clear();
-            self.list.reserve(length);
-            let read = self.zstd.decompress_to_buffer(reader.0, &mut self.list).map_err(|_| wrong())?;
-            if read != length {
-                return Err(wrong());
-            }
-            reader = Reader(&self.list);
-        }
-        let mut uid = 0_u64;
-        while !reader.is_empty() {
-            if let [number, next, ..] = *reader.0 {
-                // Of most entries each number is a byte. Whether a second one follows cannot be foretold, so that is no branch.
-                let several = number & 1;
-                let beyond = next & several.wrapping_neg();
-                if (number | beyond) < 0x80 {
-                    uid = uid.checked_add(u64::from(number >> 1)).ok_or_else(wrong)?;
-                    each(ListEntry { uid, count: 1 + u64::from(several) + u64::from(beyond) });
-                    reader = Reader(&reader.0[1 + usize::from(several)..]);
-                    continue;
-                }
-            }
-            let (entry, rest) = long_entry(reader, uid)?;
-            (uid, reader) = (entry.uid, rest);
-            each(entry);
-        }
-        Ok(())
+    pub fn scan(&mut self, bytes: &[u8], each: impl FnMut(ListEntry)) -> Result<(), StoreFault> {
+        self.read(bytes, &mut EachEntry { each, block: [0; BLOCK] })
     }
+
+    /// Adds all entries of a list.
+    pub fn add_up(&mut self, bytes: &[u8], sums: &mut UidCounts) -> Result<(), StoreFault> {
+        self.read(bytes, sums)
+    }
+
+    fn read(&mut self, bytes: &[u8], sink: &mut impl Sink) -> Result<(), StoreFault> {
+        let mut reader = Reader(bytes);
+        match reader.number()? {
+            ENTRIES => read_entries(reader, 0, sink).map(drop),
+            BLOCKS => read_blocks(reader, sink),
+            COMPRESSED_BLOCKS => {
+                let length = reader.number()?;
+                read_blocks(self.decompress(length, reader.0)?, sink)
+            }
+            length => read_entries(self.decompress(length, reader.0)?, 0, sink).map(drop),
+        }
+    }
+
+    fn decompress(&mut self, length: u64, bytes: &[u8]) -> Result<Reader<'_>, StoreFault> {
+        let length = usize::try_from(length).ok().filter(|length| *length <= LONGEST).ok_or_else(wrong)?;
+        self.list.clear();
+        self.list.reserve(length);
+        let read = self.zstd.decompress_to_buffer(bytes, &mut self.list).map_err(|_| wrong())?;
+        if read == length { Ok(Reader(&self.list)) } else { Err(wrong()) }
+    }
+}
+
+/// Hands out the entries of blocks, too.
+struct EachEntry<F> {
+    each: F,
+    block: Counts,
+}
+
+impl<F: FnMut(ListEntry)> Sink for EachEntry<F> {
+    #[inline]
+    fn entry(&mut self, entry: ListEntry) {
+        (self.each)(entry);
+    }
+
+    fn block(&mut self, _: u64) -> &mut Counts {
+        self.block.fill(0);
+        &mut self.block
+    }
+
+    fn added(&mut self, block: u64) {
+        let uids = block * BLOCK as u64..;
+        let clicked = uids.zip(&self.block).filter(|(_, count)| **count > 0);
+        clicked.for_each(|(uid, &count)| (self.each)(ListEntry { uid, count }));
+    }
+}
+
+fn read_blocks(mut reader: Reader<'_>, sink: &mut impl Sink) -> Result<(), StoreFault> {
+    let mut uid = 0;
+    while !reader.is_empty() {
+        let number = reader.number()?;
+        if number & 1 == 0 {
+            let length = usize::try_from(number >> 1).map_err(|_| wrong())?;
+            uid = read_entries(Reader(reader.take(length)?), uid, sink)?;
+            continue;
+        }
+        let block = block_of(uid).checked_add(number >> 1).ok_or_else(wrong)?;
+        let first = first_uid(block).filter(|first| *first > uid || uid == 0).ok_or_else(wrong)?;
+        blocks::add(&mut reader, sink.block(block))?;
+        sink.added(block);
+        uid = first + (BLOCK as u64 - 1);
+    }
+    Ok(())
+}
+
+/// Reads entries behind a uid to their end; the last uid.
+fn read_entries(mut reader: Reader<'_>, before: u64, sink: &mut impl Sink) -> Result<u64, StoreFault> {
+    let mut uid = before;
+    while !reader.is_empty() {
+        if let Some(bytes) = reader.0.first_chunk() {
+            // Of most entries the first number has a byte or two, and the second one a byte. Which of them are there cannot be
+            // foretold, so that is no branch.
+            let bytes = u32::from_le_bytes(*bytes);
+            let two = bytes >> 7 & 1;
+            let number = bytes & 0x7f | bytes >> 1 & (two << 14).wrapping_sub(two << 7);
+            let several = number & 1;
+            let beyond = bytes >> (8 + 8 * two) & 0xff & several.wrapping_neg();
+            if (bytes >> 15 & two | beyond >> 7) == 0 {
+                uid = uid.checked_add(u64::from(number >> 1)).ok_or_else(wrong)?;
+                sink.entry(ListEntry { uid, count: u64::from(1 + several + beyond) });
+                reader = Reader(&reader.0[(1 + two + several) as usize..]);
+                continue;
+            }
+        }
+        let (entry, rest) = long_entry(reader, uid)?;
+        (uid, reader) = (entry.uid, rest);
+        sink.entry(entry);
+    }
+    Ok(uid)
 }
 
 /// The entry behind a uid, of whatever length; and what is behind it. The reader is no reference, so that the loop has its own in

@@ -7,7 +7,7 @@ use clicks::Click;
 use clicks::batch::{self, Batch};
 use clicks::rollup::{Dictionary, EMPTY, OTHER, OTHER_TEXT, Tuple};
 use std::collections::{BTreeMap, HashMap};
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Clicks of batches that are remembered: some 30 MB.
@@ -34,6 +34,8 @@ pub(crate) struct Memory {
     joined: AtomicU64,
     /// The day on which agents were looked through last.
     day: AtomicI64,
+    /// Whether all days that were packed before have sums.
+    summed: AtomicBool,
 }
 
 /// New texts of a day.
@@ -221,6 +223,16 @@ impl Memory {
     /// Notes up to where they are.
     pub fn set_joined(&self, place: u64) {
         self.joined.store(place, Ordering::Relaxed);
+    }
+
+    /// Whether all days that were packed before have sums; `false` behind a start, and then it is looked.
+    pub fn is_summed(&self) -> bool {
+        self.summed.load(Ordering::Relaxed)
+    }
+
+    /// Notes that they have.
+    pub fn set_summed(&self) {
+        self.summed.store(true, Ordering::Relaxed);
     }
 
     /// `true` once a day.

@@ -5,6 +5,7 @@ use super::fold::sketch;
 use super::lists::{self, ListPart, list};
 use super::rows::{Cell, CellKey, ClickRows, DOMAIN_SUBJECTS, LEAST, MOST, Table, merge};
 use super::run::{DaySeries, Run, rollup};
+use super::sums::{DaySums, SumsRow};
 use super::times::{DAY, HOUR, QUARTERS, WEEK_DAYS, day_of, month_of};
 use clicks::Kind;
 use std::collections::BTreeMap;
@@ -115,8 +116,14 @@ pub(crate) struct WrittenRows {
 
 impl WrittenRows {
     /// A day, whose key has its first quarter.
-    pub fn add(&mut self, [month, subject, first]: CellKey, day: DaySeries) {
-        for run in day.write(subject > 0) {
+    pub fn add(&mut self, [month, subject, first]: CellKey, mut day: DaySeries) {
+        let sums = DaySums::of(subject, &mut day);
+        let runs = day.write(subject > 0 && sums.is_none());
+        let whole = runs.iter().map(|run| run.value.len()).sum();
+        let sums = sums.map_or_else(Vec::new, |sums| sums.rows(whole));
+        let row = |row: SumsRow| Cell { key: [month, subject, first + row.place], value: row.value };
+        self.crosses.extend(sums.into_iter().map(row));
+        for run in runs {
             let key = [month, subject, first + i64::from(run.start)];
             self.runs.push(Cell { key, value: run.value });
             self.crosses.extend(run.cross.map(|value| Cell { key, value }));
@@ -178,7 +185,7 @@ pub(crate) async fn lists_of_week<R: ClickRows>(rows: &R, week: i64) -> Result<(
 }
 
 /// The lists of so many parts of time together, for each domain.
-async fn add_up<R: ClickRows>(
+pub(crate) async fn add_up<R: ClickRows>(
     rows: &R,
     kind: Kind,
     (part, first, count): (ListPart, i64, i64),

@@ -14,7 +14,7 @@ pub(crate) enum Table {
     RecentVisitors,
     /// Roll-ups of some quarters of one day, with the sketch of the day.
     Runs,
-    /// The whole roll-ups of runs that are large.
+    /// The whole roll-ups of runs that are large, and the sums of days.
     Crosses,
     /// How often which links were clicked.
     Lists,
@@ -32,7 +32,7 @@ pub(crate) enum Table {
     Losses,
     /// Deletions that are not done everywhere.
     Deletions,
-    /// How far the roll-ups of a month are aged.
+    /// How far the roll-ups of a month are aged, and how far its days have sums.
     Aged,
 }
 
@@ -104,6 +104,13 @@ pub(crate) const MOST: CellKey = [i64::MAX; 3];
 pub(crate) struct Cell {
     pub key: CellKey,
     pub value: Vec<u8>,
+}
+
+/// How many bytes the value of a row has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct RowLength {
+    pub key: CellKey,
+    pub bytes: usize,
 }
 
 /// What is kept of a spool.
@@ -196,6 +203,14 @@ pub(crate) trait ClickRows {
         before: CellKey,
         most: usize,
     ) -> Result<Vec<CellKey>, Self::Fault>;
+    /// The lengths of the same.
+    async fn lengths(
+        &self,
+        table: Table,
+        from: CellKey,
+        before: CellKey,
+        most: usize,
+    ) -> Result<Vec<RowLength>, Self::Fault>;
     /// Writes rows, each in the place of the one with its key.
     async fn put(&self, table: Table, cells: &[Cell]) -> Result<(), Self::Fault>;
     /// Removes the rows from one key on and before another.

@@ -27,7 +27,10 @@ pub(crate) enum Step {
 }
 
 impl Step {
-    const ALL: [Self; 3] = [Self::Quarter, Self::Hour, Self::Day];
+    /// That in the lowest bits of a flag.
+    pub fn of(flags: u8) -> Option<Self> {
+        [Self::Quarter, Self::Hour, Self::Day].get(usize::from(flags & 3)).copied()
+    }
 
     /// Its length in quarters.
     pub fn quarters(self) -> i64 {
@@ -76,7 +79,8 @@ pub(crate) struct WrittenRun {
     pub cross: Option<Vec<u8>>,
 }
 
-const VISITORS: u8 = 4;
+/// Of a run, or of sums: the sketch of the day is in it.
+pub(crate) const VISITORS: u8 = 4;
 const PARTS: u8 = 8;
 
 /// Of an entry whose roll-up is one tuple, which says itself where it ends: beside the quarter of the day, as most are.
@@ -84,7 +88,7 @@ const ALONE: u8 = 0x80;
 const _: () = assert!(QUARTERS <= ALONE as i64, "a quarter of a day and the flag beside it are one byte");
 
 /// Writes an entry of a run.
-fn put_entry(value: &mut Vec<u8>, quarter: u8, rollup: &[u8]) {
+pub(crate) fn put_entry(value: &mut Vec<u8>, quarter: u8, rollup: &[u8]) {
     if Rollup::alone(rollup) == Some(rollup.len()) {
         value.push(quarter | ALONE);
         value.extend_from_slice(rollup);
@@ -234,25 +238,31 @@ impl<'a> Run<'a> {
     pub fn of(value: &'a [u8]) -> Result<Self, StoreFault> {
         let mut reader = Reader(value);
         let flags = reader.byte()?;
-        let step = Step::ALL.get(usize::from(flags & 3)).copied();
-        let step = step.filter(|_| flags < 16).ok_or_else(|| corrupt("a run is of a newer linkr"))?;
+        let step =
+            Step::of(flags).filter(|_| flags < 16).ok_or_else(|| corrupt("a run is of a newer linkr"))?;
         let visitors = if flags & VISITORS == 0 { None } else { Some(reader.bytes()?) };
         Ok(Self { step, visitors, in_parts: flags & PARTS != 0, entries: reader })
     }
 
     /// Quarters of the day and what is kept of them.
     pub fn entries(&self) -> impl Iterator<Item = Result<(u8, &'a [u8]), StoreFault>> + use<'a> {
-        let mut reader = self.entries;
-        std::iter::from_fn(move || {
-            (!reader.is_empty()).then(|| {
-                let entry = entry(&mut reader);
-                if entry.is_err() {
-                    reader = Reader(&[]);
-                }
-                entry
-            })
-        })
+        entries(self.entries)
     }
+}
+
+/// Quarters of the day and what is kept of them.
+pub(crate) fn entries<'a>(
+    mut reader: Reader<'a>,
+) -> impl Iterator<Item = Result<(u8, &'a [u8]), StoreFault>> + use<'a> {
+    std::iter::from_fn(move || {
+        (!reader.is_empty()).then(|| {
+            let entry = entry(&mut reader);
+            if entry.is_err() {
+                reader = Reader(&[]);
+            }
+            entry
+        })
+    })
 }
 
 /// The sums by one dimension of an entry in parts. Those by any have the kind.

@@ -1,11 +1,11 @@
-//! What is done when nobody waits: what is due is packed, deleted, aged and joined, and what is older than it is kept goes. A
+//! What is done when nobody waits: what is due is packed, deleted, aged, added up and joined, and what is older than it is kept goes. A
 //! little at a time, so that no batch waits for it.
 
 use super::fold::agent_of;
 use super::memory::Memory;
 use super::rows::{CellKey, ClickRows, LEAST, MOST, Table};
 use super::times::{DAY, HOUR, MINUTE};
-use super::{age, delete, deletions, pack, raw, top};
+use super::{age, delete, deletions, four_weeks, pack, raw, top, unsummed};
 
 /// Days for which raw clicks are kept.
 pub(super) const RAW: i64 = 30;
@@ -42,7 +42,12 @@ pub(crate) async fn tidy<R: ClickRows>(rows: &R, memory: &Memory, now: i64) -> R
     if !rows.claim(false).await? {
         return Ok(TidyDone::default());
     }
-    if delete::work(rows).await? || pack::pack(rows, now).await? || age::age(rows, now).await? {
+    if delete::work(rows).await?
+        || pack::pack(rows, now).await?
+        || age::age(rows, now).await?
+        || unsummed::sum_up(rows, memory).await?
+        || four_weeks::make(rows, now).await?
+    {
         return Ok(TidyDone { more: true, joined: None });
     }
     let today = now.div_euclid(DAY);

@@ -10,6 +10,8 @@ pub(crate) const QUARTERS: i64 = DAY / QUARTER;
 pub(crate) const HOUR_QUARTERS: i64 = HOUR / QUARTER;
 /// Days of a week.
 pub(crate) const WEEK_DAYS: i64 = 7;
+/// Weeks of the longest part of time that there are lists of: four of each are one of these, all counted from 1970 on.
+pub(crate) const FOUR_WEEKS: i64 = 4;
 
 /// The quarter in which a moment is.
 pub(crate) fn quarter(at: i64) -> i64 {

@@ -1,25 +1,21 @@
-//! The links of a domain that were clicked most: exact, from lists of whole weeks, days and hours, and what is not folded yet.
+//! The links of a domain that were clicked most: exact, from lists of four weeks, weeks, days and hours, and what is not folded yet.
 
 use super::age::QUARTERS_KEPT;
 use super::deletions::Deletions;
-use super::lists::{self, ListPart, ListReader, list};
+use super::four_weeks;
+use super::lists::{self, ListPart, ListReader, UidCounts, list};
 use super::memory::Memory;
 use super::rows::{ClickRows, Table};
-use super::times::{DAY, HOUR, WEEK_DAYS};
+use super::times::{DAY, FOUR_WEEKS, HOUR, WEEK_DAYS};
 use super::unfolded::{LATEST, Tail, tail, unpacked_days};
-use crate::port::clicks::{LinkCount, TopAnswer, TopQuestion};
+use crate::port::clicks::{TopAnswer, TopQuestion};
 use clicks::Kind;
-use link::Seq;
-use std::cmp::Reverse;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 
 const DAY_HOURS: i64 = DAY / HOUR;
-/// Counts of uids below this are in an array; of those above, which only a store of that many changes has, in a map.
-const DENSE: u64 = 1 << 24;
+const FOUR_WEEKS_DAYS: i64 = FOUR_WEEKS * WEEK_DAYS;
 /// Lists that are read at once: one of a week may have some MB.
 const LISTS: usize = 16;
-/// What the array begins with.
-const FIRST: usize = 1 << 16;
 
 pub(crate) async fn top_links<R: ClickRows>(
     rows: &R,
@@ -32,7 +28,7 @@ pub(crate) async fn top_links<R: ClickRows>(
     let mut counts = UidCounts::default();
     let mut keys = Vec::new();
     let kinds: BTreeSet<Kind> = question.kinds.iter().copied().filter(|kind| !kind.is_total()).collect();
-    for part in parts(rows, hours).await? {
+    for part in parts(rows, hours, &kinds, deleted.cuts(question.domain)).await? {
         let key = |kind: &Kind| [list(part.part, *kind), part.period, question.domain.0.into()];
         keys.extend(kinds.iter().map(key));
     }
@@ -40,9 +36,13 @@ pub(crate) async fn top_links<R: ClickRows>(
     for keys in keys.chunks(LISTS) {
         for (key, value) in keys.iter().zip(rows.cells(Table::Lists, keys).await?) {
             let Some(value) = value else { continue };
+            if !hides {
+                reader.add_up(&value, &mut counts)?;
+                continue;
+            }
             let began = lists::began(key);
             reader.scan(&value, |entry| {
-                if !(hides && deleted.hides(question.domain, entry.uid, began)) {
+                if !deleted.hides(question.domain, entry.uid, began) {
                     counts.add(entry.uid, entry.count);
                 }
             })?;
@@ -69,60 +69,94 @@ struct Part {
     period: i64,
 }
 
-/// The parts of time that make up these hours: each hour is in one of them.
-async fn parts<R: ClickRows>(rows: &R, (from, before): (i64, i64)) -> Result<Vec<Part>, R::Fault> {
+/// The parts of time that make up these hours: each hour is in one of them. `cuts`: those of deletions that are not done everywhere.
+async fn parts<R: ClickRows>(
+    rows: &R,
+    (from, before): (i64, i64),
+    kinds: &BTreeSet<Kind>,
+    cuts: Vec<i64>,
+) -> Result<Vec<Part>, R::Fault> {
     if from >= before {
         return Ok(Vec::new());
     }
     let days = (from.div_euclid(DAY_HOURS), (before - 1).div_euclid(DAY_HOURS) + 1);
     // Nothing is there before the first list, and a question may begin with the year 1.
-    let first = |part| async move {
-        let (least, most) = (
-            [list(part, Kind::Human), i64::MIN, i64::MIN],
-            [list(part, Kind::Human) + 8, i64::MIN, i64::MIN],
-        );
-        let mut first: Option<i64> = None;
-        let mut from = least;
-        while let Some(&[number, period, _]) = rows.keys(Table::Lists, from, most, 1).await?.first() {
-            first = Some(first.map_or(period, |first| first.min(period)));
-            from = [number + 1, i64::MIN, i64::MIN];
-        }
-        Ok::<_, R::Fault>(first)
-    };
-    let first_hour = first(ListPart::Hour).await?;
-    let first_day = first(ListPart::Day).await?;
+    let first_hour = lists::first(rows, ListPart::Hour).await?;
+    let first_day = lists::first(rows, ListPart::Day).await?;
     let kept = match (first_hour.map(|hour| hour.div_euclid(DAY_HOURS)), first_day) {
         (Some(one), Some(other)) => one.min(other),
         (Some(one), None) | (None, Some(one)) => one,
         (None, None) => return Ok(Vec::new()),
     };
     let days = (days.0.max(kept), days.1);
-    let unpacked: BTreeSet<i64> = unpacked_days(rows, days).await?.into_iter().collect();
-    // Hours before that are not kept any more: their day is taken as a whole.
-    let oldest_hour = first_hour.unwrap_or(i64::MAX);
-    Ok(cover((from, before), days, &unpacked, oldest_hour))
+    let there = ListsThere {
+        unpacked: unpacked_days(rows, days).await?.into_iter().collect(),
+        four_weeks: whole_four_weeks(rows, days, kinds).await?,
+        oldest_hour: first_hour.unwrap_or(i64::MAX),
+        cuts,
+    };
+    Ok(cover((from, before), days, &there))
 }
 
-fn cover(
-    (from, before): (i64, i64),
-    days: (i64, i64),
-    unpacked: &BTreeSet<i64>,
+/// Those that are wholly in these days and have a list of each of these kinds.
+async fn whole_four_weeks<R: ClickRows>(
+    rows: &R,
+    (first, end): (i64, i64),
+    kinds: &BTreeSet<Kind>,
+) -> Result<BTreeSet<i64>, R::Fault> {
+    let all = (first + FOUR_WEEKS_DAYS - 1).div_euclid(FOUR_WEEKS_DAYS)..end.div_euclid(FOUR_WEEKS_DAYS);
+    let mut whole: Option<BTreeSet<i64>> = None;
+    for kind in kinds {
+        let made = four_weeks::made(rows, *kind, all.clone()).await?;
+        whole = Some(whole.map_or(made.clone(), |whole| &whole & &made));
+    }
+    Ok(whole.unwrap_or_default())
+}
+
+/// Which lists can be taken.
+#[derive(Default)]
+struct ListsThere {
+    /// Days of which something is not packed: their lists, and all of longer parts of time, lack it.
+    unpacked: BTreeSet<i64>,
+    /// Four weeks that have lists.
+    four_weeks: BTreeSet<i64>,
+    /// Hours before it are not kept any more: their day is taken as a whole.
     oldest_hour: i64,
-) -> Vec<Part> {
+    /// Up to when clicks are being deleted, in Unix milliseconds: of a list that ends behind it nobody knows how much goes.
+    cuts: Vec<i64>,
+}
+
+impl ListsThere {
+    /// Whether the lists of so many days lack nothing and have nothing that is deleted beside what is not.
+    fn are_whole(&self, first: i64, days: i64) -> bool {
+        let (began, ends) = (first * DAY, (first + days) * DAY);
+        self.unpacked.range(first..first + days).next().is_none()
+            && !self.cuts.iter().any(|cut| began < *cut && *cut < ends)
+    }
+}
+
+fn cover((from, before): (i64, i64), days: (i64, i64), there: &ListsThere) -> Vec<Part> {
     let (mut parts, mut day) = (Vec::new(), days.0);
     let whole = |first: i64, count: i64| {
-        from <= first * DAY_HOURS
-            && (first + count) * DAY_HOURS <= before
-            && unpacked.range(first..first + count).next().is_none()
+        from <= first * DAY_HOURS && (first + count) * DAY_HOURS <= before && there.are_whole(first, count)
     };
     while day < days.1 {
+        let four_weeks = day.div_euclid(FOUR_WEEKS_DAYS);
+        if day.rem_euclid(FOUR_WEEKS_DAYS) == 0
+            && there.four_weeks.contains(&four_weeks)
+            && whole(day, FOUR_WEEKS_DAYS)
+        {
+            parts.push(Part { part: ListPart::FourWeeks, period: four_weeks });
+            day += FOUR_WEEKS_DAYS;
+            continue;
+        }
         if day.rem_euclid(WEEK_DAYS) == 0 && whole(day, WEEK_DAYS) {
-            parts.push(Part { part: ListPart::Week, period: day / WEEK_DAYS });
+            parts.push(Part { part: ListPart::Week, period: day.div_euclid(WEEK_DAYS) });
             day += WEEK_DAYS;
             continue;
         }
-        let is_old = (day + 1) * DAY_HOURS <= oldest_hour;
-        if whole(day, 1) || is_old && !unpacked.contains(&day) {
+        let is_old = (day + 1) * DAY_HOURS <= there.oldest_hour;
+        if whole(day, 1) || is_old && !there.unpacked.contains(&day) {
             parts.push(Part { part: ListPart::Day, period: day });
         } else {
             let hours = (day * DAY_HOURS).max(from)..((day + 1) * DAY_HOURS).min(before);
@@ -143,103 +177,64 @@ pub(crate) async fn forget<R: ClickRows>(rows: &R, now: i64) -> Result<(), R::Fa
     Ok(())
 }
 
-/// Sums by uid.
-#[derive(Default)]
-struct UidCounts {
-    dense: Vec<u64>,
-    others: HashMap<Seq, u64>,
-}
-
-impl UidCounts {
-    #[inline]
-    fn add(&mut self, uid: Seq, count: u64) {
-        if uid >= DENSE {
-            *self.others.entry(uid).or_default() += count;
-            return;
-        }
-        let at = uid as usize;
-        if at >= self.dense.len() {
-            self.dense.resize((at + 1).next_power_of_two().max(FIRST), 0);
-        }
-        self.dense[at] += count;
-    }
-
-    fn top(self, most: usize) -> TopAnswer {
-        let dense = self.dense.iter().enumerate().map(|(uid, count)| (uid as u64, *count));
-        let all = dense.chain(self.others).filter(|(_, count)| *count > 0);
-        let mut answer = TopAnswer::default();
-        let mut links: Vec<LinkCount> = Vec::with_capacity(most.saturating_mul(2).min(1 << 16));
-        let order = |link: &LinkCount| (Reverse(link.count), link.uid);
-        let mut least = 0; // with fewer clicks a link is not among the first any more
-        for (uid, count) in all {
-            answer.total += count;
-            answer.clicked += 1;
-            if count < least {
-                continue;
-            }
-            links.push(LinkCount { uid, count });
-            // Now and then, so that what is kept stays small.
-            if links.len() >= most.saturating_mul(2).max(1_024) {
-                let last = most.min(links.len() - 1);
-                least = links.select_nth_unstable_by_key(last, order).1.count;
-                links.truncate(most);
-            }
-        }
-        links.sort_unstable_by_key(order);
-        links.truncate(most);
-        answer.links = links;
-        answer
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn each_hour_is_in_one_part_of_time_and_as_few_are_read_as_can_be() {
-        let hours = |parts: &[Part]| {
-            let mut hours: Vec<i64> = parts
-                .iter()
-                .flat_map(|part| {
-                    let length = match part.part {
-                        ListPart::Hour => 1,
-                        ListPart::Day => DAY_HOURS,
-                        ListPart::Week => WEEK_DAYS * DAY_HOURS,
-                    };
-                    part.period * length..(part.period + 1) * length
-                })
-                .collect();
-            hours.sort_unstable();
-            hours
+    fn there(unpacked: &[i64]) -> ListsThere {
+        ListsThere { unpacked: unpacked.iter().copied().collect(), ..ListsThere::default() }
+    }
+
+    fn hours(parts: &[Part]) -> Vec<i64> {
+        let hours = |part: &Part| {
+            let length = part.part.length() / HOUR;
+            part.period * length..(part.period + 1) * length
         };
-        for (from, before, unpacked) in [
-            (0, 30 * 24, vec![29]),
-            (5, 30 * 24 - 5, vec![]),
-            (100, 101, vec![]),
-            (7 * 24, 14 * 24, vec![9]),
-            (1, 700, vec![3, 20, 28, 29]),
-        ] {
-            let unpacked: BTreeSet<i64> = unpacked.into_iter().collect();
-            let days = (from / 24, (before - 1) / 24 + 1);
-            let parts = cover((from, before), days, &unpacked, 0);
-            assert_eq!(hours(&parts), (from..before).collect::<Vec<_>>());
-        }
-        let month = cover((0, 30 * 24), (0, 30), &BTreeSet::from([29]), 0);
-        assert_eq!(month.len(), 4 + 1 + 24);
-        // Hours that are gone: the whole day is taken.
-        assert_eq!(cover((5, 48), (0, 2), &BTreeSet::new(), 24)[0], Part { part: ListPart::Day, period: 0 });
+        let mut hours: Vec<i64> = parts.iter().flat_map(hours).collect();
+        hours.sort_unstable();
+        hours
     }
 
     #[test]
-    fn the_highest_counts_come_first_and_of_the_same_the_older_link() {
-        let mut counts = UidCounts::default();
-        (1..5_000).for_each(|uid| counts.add(uid, 1 + uid % 7));
-        counts.add(DENSE + 5, 100);
-        counts.add(9, 50);
-        let top = counts.top(4);
-        let links: Vec<_> = top.links.iter().map(|link| (link.uid, link.count)).collect();
-        assert_eq!(links, [(DENSE + 5, 100), (9, 53), (6, 7), (13, 7)]);
-        assert_eq!(top.clicked, 5_000);
+    fn each_hour_is_in_one_part_of_time_and_as_few_are_read_as_can_be() {
+        for (from, before, unpacked) in [
+            (0, 30 * 24, &[29][..]),
+            (5, 30 * 24 - 5, &[]),
+            (100, 101, &[]),
+            (7 * 24, 14 * 24, &[9]),
+            (1, 700, &[3, 20, 28, 29]),
+        ] {
+            for four_weeks in [BTreeSet::new(), BTreeSet::from([0, 1])] {
+                let there = ListsThere { four_weeks, ..there(unpacked) };
+                let days = (from / 24, (before - 1) / 24 + 1);
+                let parts = cover((from, before), days, &there);
+                assert_eq!(hours(&parts), (from..before).collect::<Vec<_>>());
+            }
+        }
+        let mut month = there(&[29]);
+        assert_eq!(cover((0, 30 * 24), (0, 30), &month).len(), 4 + 1 + 24);
+        month.four_weeks.insert(0);
+        assert_eq!(cover((0, 30 * 24), (0, 30), &month).len(), 1 + 1 + 24);
+        month.unpacked.insert(27);
+        assert_eq!(cover((0, 30 * 24), (0, 30), &month).len(), 3 + 6 + 24 + 1 + 24);
+        // Hours that are gone: the whole day is taken.
+        let old = ListsThere { oldest_hour: 24, ..ListsThere::default() };
+        assert_eq!(cover((5, 48), (0, 2), &old)[0], Part { part: ListPart::Day, period: 0 });
+    }
+
+    #[test]
+    fn no_list_is_taken_that_ends_behind_the_cut_of_a_deletion_and_begins_before_it() {
+        let four_weeks = BTreeSet::from([0, 1]);
+        let there = |cuts| ListsThere { four_weeks: four_weeks.clone(), cuts, ..ListsThere::default() };
+        let parts = |cut: i64| {
+            let parts = cover((0, 56 * 24), (0, 56), &there(vec![cut]));
+            assert_eq!(hours(&parts), (0..56 * 24).collect::<Vec<_>>());
+            parts.len()
+        };
+        assert_eq!(parts(0), 2);
+        assert_eq!(parts(28 * DAY), 2);
+        assert_eq!(parts(35 * DAY), 1 + 4);
+        assert_eq!(parts(36 * DAY), 1 + 3 + 7);
+        assert_eq!(parts(36 * DAY + 1), 1 + 3 + 6 + 24);
     }
 }

@@ -13,6 +13,11 @@ pub(crate) fn put(bytes: &mut Vec<u8>, mut number: u64) {
     bytes.push(number as u8);
 }
 
+/// How many bytes a number takes.
+pub(crate) fn length(number: u64) -> usize {
+    (u64::BITS - (number | 1).leading_zeros()).div_ceil(7) as usize
+}
+
 /// Takes bytes with their length in front.
 pub(crate) fn put_bytes(bytes: &mut Vec<u8>, part: &[u8]) {
     put(bytes, part.len() as u64);
@@ -84,6 +89,7 @@ mod tests {
         let numbers = [0, 1, 127, 128, 16_383, 16_384, u64::MAX];
         let mut bytes = Vec::new();
         numbers.iter().for_each(|&number| put(&mut bytes, number));
+        assert_eq!(bytes.len(), numbers.iter().map(|&number| length(number)).sum::<usize>());
         put_bytes(&mut bytes, b"abc");
         let mut reader = Reader(&bytes);
         assert_eq!(numbers.map(|_| reader.number().unwrap()), numbers);

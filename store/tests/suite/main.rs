@@ -5,6 +5,8 @@ mod copies;
 mod deleting;
 mod forgetting;
 mod kills;
+mod lists;
 mod reclassify;
 mod size;
+mod summed;
 mod world;

@@ -285,7 +285,7 @@ fn slow(edges: &[Value]) -> Markup {
                     }
                     p class="hint" {
                         "An edge keeps some answers to look at: slow ones (at least 1 ms, and slower than nearly all of that minute), "
-                        "refused ones, the first behind a pause of its program, and one at a moment of each second."
+                        "refused ones, the first after a pause of its program, and one at a moment of each second."
                     }
                     p class="hint" { "What the worker did before each, at the edge itself: " code { "linkr tail --slow" } }
                 }
@@ -316,7 +316,7 @@ fn why(reason: &str) -> &str {
         "slow" => "slower than the others",
         "asked" => "it was asked to",
         "refused" => "it was refused",
-        "late" => "first behind a pause of the program",
+        "late" => "first after a pause of the program",
         "random" => "one at random",
         other => other,
     }
@@ -354,7 +354,7 @@ fn log(log: &Value) -> Markup {
                             li {
                                 p {
                                     code { (text(history, "epoch")) } " began at " (show::time(text(history, "begin_time")))
-                                    " behind change " (number(count(history, "fork_seq"))) " of " code { (text(history, "parent")) }
+                                    " after change " (number(count(history, "fork_seq"))) " of " code { (text(history, "parent")) }
                                     ", with " (number(count(history, "head"))) " changes in the store."
                                 }
                             }

@@ -230,7 +230,7 @@ fn mend(visit: &Visit, files: &LinkFiles, state: &ImportState, rows: &LinkRows) 
                 input type="hidden" name="form" value=(rows.form_again);
                 input type="hidden" name="base" value=(visit.form.get("base"));
                 input type="hidden" name="columns" value=(visit.form.get("columns"));
-                (rows_field(&text, "Mend them here", &html! { "Change what stands behind the message. The line, reason and message in front may stay: they are not read." }))
+                (rows_field(&text, "Mend them here", &html! { "Change what stands after the message. The line, reason and message in front may stay: they are not read." }))
                 div class="buttons" { button class="main" { "Import these" } }
             }
         }

@@ -8,7 +8,7 @@ use serde_json::Value;
 pub fn explained(link: &Value, domain: &Value) -> Markup {
     let said = |name: &str| text(link, name);
     let query = match said("query") {
-        "append" => "The visitor's query is put behind the target's own.",
+        "append" => "The visitor's query is put after the target's own.",
         "override" => "The visitor's query replaces the same names of the target's.",
         _ => "The visitor's query is dropped.",
     };

@@ -80,7 +80,7 @@ impl Read for LineEnds {
         match known.row {
             (from, _) if self.at - from.min(self.at) <= LONGEST => Ok(count),
             (_, 0) => Err(too_long("its first row")),
-            (_, line) => Err(too_long(&format!("a row behind line {line}"))),
+            (_, line) => Err(too_long(&format!("a row after line {line}"))),
         }
     }
 }

@@ -18,7 +18,7 @@ pub const SITE: &str = "status 301 unless a rule has another (as at Netlify; Clo
                         means nothing, and a visitor's query is passed on where the target has none";
 /// The same of `vercel.json`.
 pub const VERCEL: &str =
-    "status 308, or 307 where permanent is false, and a visitor's query is passed on behind the target's";
+    "status 308, or 307 where permanent is false, and a visitor's query is passed on after the target's";
 
 /// The path of a rule, and its host if it names one.
 fn from_path(rule: &RedirectRule) -> Result<Link, Reason> {

@@ -3,7 +3,7 @@
 
 use super::super::connection::{Db, Param, TryFault, corrupt};
 use crate::clicks::rows::{
-    Cell, CellKey, ClickRows, CursorRow, InboxHead, Place, PushedBatch, RawHead, Table,
+    Cell, CellKey, ClickRows, CursorRow, InboxHead, Place, PushedBatch, RawHead, RowLength, Table,
 };
 use crate::model::StoreFault;
 use crate::port::clicks::EdgeUntil;
@@ -157,6 +157,22 @@ impl ClickRows for Rows<'_, '_> {
     ) -> Result<Vec<CellKey>, TryFault> {
         let rows = self.between((table, ""), (&from, &before), most).await?;
         rows.iter().map(|row| key(table, row)).collect()
+    }
+
+    async fn lengths(
+        &self,
+        table: Table,
+        from: CellKey,
+        before: CellKey,
+        most: usize,
+    ) -> Result<Vec<RowLength>, TryFault> {
+        let width = table.columns().len();
+        let rows = self.between((table, ", length(value)"), (&from, &before), most).await?;
+        let length = |row: &Row| {
+            let bytes: i32 = get(row, width)?;
+            Ok(RowLength { key: key(table, row)?, bytes: usize::try_from(bytes).unwrap_or_default() })
+        };
+        rows.iter().map(length).collect()
     }
 
     async fn put(&self, table: Table, cells: &[Cell]) -> Result<(), TryFault> {

@@ -3,7 +3,7 @@
 use super::super::fault;
 use crate::clicks::place;
 use crate::clicks::rows::{
-    Cell, CellKey, ClickRows, CursorRow, InboxHead, Place, PushedBatch, RawHead, Table,
+    Cell, CellKey, ClickRows, CursorRow, InboxHead, Place, PushedBatch, RawHead, RowLength, Table,
 };
 use crate::model::StoreFault;
 use crate::port::clicks::EdgeUntil;
@@ -153,6 +153,19 @@ impl ClickRows for Rows<'_> {
         most: usize,
     ) -> Result<Vec<CellKey>, StoreFault> {
         self.between((table, ""), (&from, &before), most, |row| key(table, row))
+    }
+
+    async fn lengths(
+        &self,
+        table: Table,
+        from: CellKey,
+        before: CellKey,
+        most: usize,
+    ) -> Result<Vec<RowLength>, StoreFault> {
+        let width = found_by(table).len();
+        self.between((table, ", length(value)"), (&from, &before), most, |row| {
+            Ok(RowLength { key: key(table, row)?, bytes: row.get(width)? })
+        })
     }
 
     async fn put(&self, table: Table, cells: &[Cell]) -> Result<(), StoreFault> {
