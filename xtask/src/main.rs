@@ -156,7 +156,7 @@ fn both_halves() -> Result<(), String> {
 }
 
 /// A test of ten minutes that takes a tenth of a core meanwhile.
-const ORDINARY_LOAD: &str = "alerts::expressions::ten_minutes_of_ordinary_load_raise_nothing";
+const ORDINARY_LOAD: &str = "alerts::expressions::ordinary_load_raises_nothing";
 
 /// The half that waits or only computes: CI runs it beside `test`.
 fn half_beside() -> Result<(), String> {
@@ -249,5 +249,19 @@ fn cargo_with(words: &[&str], more: &[String], env: &[(&str, &str)]) -> Result<(
         Ok(status) if status.success() => Ok(()),
         Ok(status) => Err(format!("cargo {} failed: {status}", words[0])),
         Err(fault) => Err(format!("cannot run cargo: {fault}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A name that no test has would choose none, and pass.
+    #[test]
+    fn the_test_of_ordinary_load_is_there() {
+        let (module, name) = ORDINARY_LOAD.rsplit_once("::").unwrap();
+        let file = format!("../cli/tests/e2e/{}.rs", module.replace("::", "/"));
+        let text = std::fs::read_to_string(file).unwrap();
+        assert!(text.contains(&format!("fn {name}()")), "{ORDINARY_LOAD}");
     }
 }
