@@ -5,8 +5,8 @@ use sim::{SeedSum, run, sweep};
 use std::thread;
 
 const STEPS: u64 = 1_000;
-/// About a minute on two cores in the profile of the tests.
-const SEEDS: u64 = 30_000;
+/// About a minute of one core in the profile of the tests.
+const SEEDS: u64 = 15_000;
 /// Within so many seeds each rule is missed.
 const WITHIN: u64 = 25_000;
 

@@ -155,7 +155,7 @@ fn both_halves() -> Result<(), String> {
     })
 }
 
-/// A test that waits for ten minutes, and takes a few hundredths of a core meanwhile.
+/// A test of ten minutes that takes a tenth of a core meanwhile.
 const ORDINARY_LOAD: &str = "alerts::expressions::ordinary_load_raises_nothing";
 
 /// The half that waits or only computes: CI runs it beside `test`.

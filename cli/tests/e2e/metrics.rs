@@ -226,7 +226,7 @@ fn a_real_prometheus_reads_every_format() {
     const DURATION: &str = "linkr_edge_request_duration_seconds";
     {
         // It asks for OpenMetrics first.
-        let prometheus = Prometheus::start(&dir, "", &[]);
+        let prometheus = Prometheus::start(&dir, &[]);
         prometheus.scrapes(&[Target { job: "linkr", at: linkr.admin() }]);
         prometheus.gives("up", 1.0);
         prometheus.gives("sum(linkr_edge_requests_total)", all as f64);
@@ -236,7 +236,7 @@ fn a_real_prometheus_reads_every_format() {
     }
     let other = Dir::new();
     // And now for protobuf.
-    let native = Prometheus::start(&other, "", &["--enable-feature=native-histograms"]);
+    let native = Prometheus::start(&other, &["--enable-feature=native-histograms"]);
     native.scrapes(&[Target { job: "linkr", at: linkr.admin() }]);
     native.gives("up", 1.0);
     native.gives("sum(linkr_edge_requests_total)", all as f64);
@@ -280,7 +280,7 @@ fn the_exemplar_of_the_slowest_bucket_names_a_trace_that_the_receiver_has() {
     for more in ["", ",native-histograms"] {
         let dir = Dir::new();
         let features = format!("--enable-feature=exemplar-storage{more}");
-        let prometheus = Prometheus::start(&dir, "", &[&features]);
+        let prometheus = Prometheus::start(&dir, &[&features]);
         prometheus.scrapes(&[Target { job: "linkr", at: linkr.admin() }]);
         let halves = ["linkr_control_request_duration_seconds", "linkr_edge_request_duration_seconds"];
         for name in halves {

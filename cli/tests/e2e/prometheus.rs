@@ -22,16 +22,23 @@ pub struct Prometheus {
 }
 
 impl Prometheus {
-    /// One that scrapes nobody yet, with these rules if they are not empty. It scrapes and judges twice a second.
-    pub fn start(dir: &Dir, rules: &str, features: &[&str]) -> Self {
-        dir.write("rules.yml", if rules.is_empty() { "groups: []\n" } else { rules });
+    /// One that scrapes nobody yet, and judges nothing, twice a second.
+    pub fn start(dir: &Dir, features: &[&str]) -> Self {
+        Self::with_rules(dir, "groups: []\n", "500ms", features)
+    }
+
+    /// One that scrapes nobody yet, and judges these rules, `every` so often.
+    pub fn with_rules(dir: &Dir, rules: &str, every: &str, features: &[&str]) -> Self {
+        dir.write("rules.yml", rules);
         let targets = dir.path().join("targets.json");
         std::fs::write(&targets, "[]").unwrap();
         let config = dir.write(
             "prometheus.yml",
-            "global: {scrape_interval: 500ms, scrape_timeout: 500ms, evaluation_interval: 500ms}\n\
-             rule_files: [rules.yml]\n\
-             scrape_configs: [{job_name: none, file_sd_configs: [{files: [targets.json], refresh_interval: 1s}]}]\n",
+            format!(
+                "global: {{scrape_interval: {every}, scrape_timeout: {every}, evaluation_interval: {every}}}\n\
+                 rule_files: [rules.yml]\n\
+                 scrape_configs: [{{job_name: none, file_sd_configs: [{{files: [targets.json], refresh_interval: 1s}}]}}]\n"
+            ),
         );
         // Free a moment ago; its own listener cannot say which port it got.
         let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
