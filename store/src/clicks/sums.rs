@@ -68,6 +68,11 @@ fn dimensions(subject: i64) -> &'static [Dimension] {
     }
 }
 
+/// Whether days of a subject may have sums.
+pub(crate) fn has_sums(subject: i64) -> bool {
+    !dimensions(subject).is_empty()
+}
+
 /// The sums of a day before it is known how much room its runs take.
 #[derive(Default)]
 pub(crate) struct DaySums {
@@ -93,13 +98,14 @@ pub(crate) struct SumsRow {
 impl DaySums {
     /// Those of a day of a subject; `None`: it is read as quickly without.
     pub fn of(subject: i64, day: &mut DaySeries) -> Option<Self> {
-        let dimensions = dimensions(subject);
-        let tuples: usize = day.rollups.values_mut().map(|rollup| rollup.entries().len()).sum();
-        if dimensions.is_empty() || tuples < SUMMED {
+        let tuples = |day: &mut DaySeries| -> usize {
+            day.rollups.values_mut().map(|rollup| rollup.entries().len()).sum()
+        };
+        if !has_sums(subject) || tuples(day) < SUMMED {
             return None;
         }
         let mut sums = Self { step: day.step, visitors: day.visitors.clone(), all: Vec::new() };
-        for &dimension in dimensions {
+        for &dimension in dimensions(subject) {
             sums.add(dimension, day);
         }
         Some(sums)

@@ -4,7 +4,7 @@
 use super::memory::{Memory, corrupt};
 use super::pack::{WrittenRows, read};
 use super::rows::{Cell, CellKey, ClickRows, LEAST, MOST, RowLength, Table};
-use super::sums::{Length, Sums};
+use super::sums::{DaySums, Length, Sums, has_sums};
 use super::times::{QUARTERS, day_of};
 use super::varint::{self, Reader};
 use crate::model::StoreFault;
@@ -13,7 +13,7 @@ use crate::model::StoreFault;
 const RUNS: usize = 10_000;
 /// Days with fewer bytes of runs have no sums.
 const SMALL: usize = 4 << 10;
-/// Bytes of runs that are written anew in one transaction: some dozen milliseconds.
+/// Bytes of runs that are read in one transaction: some dozen milliseconds.
 const BYTES: usize = 512 << 10;
 /// In the table that says how far months are aged, the rows of how far they are gone through have months beyond any.
 const MONTHS: i64 = 1 << 20;
@@ -45,16 +45,16 @@ async fn some<R: ClickRows>(rows: &R, from: CellKey) -> Result<Option<CellKey>, 
     let whole = runs.len() < RUNS;
     let of_day = |run: &RowLength| [run.key[0], run.key[1], day_of(run.key[2]) * QUARTERS];
     let days: Vec<&[RowLength]> = runs.chunk_by(|one, next| of_day(one) == of_day(next)).collect();
-    let mut written = 0;
+    let mut read = 0;
     for (number, day) in days.iter().enumerate() {
         let first = of_day(&day[0]);
-        if !whole && number + 1 == days.len() || written > BYTES {
+        if !whole && number + 1 == days.len() || read > BYTES {
             return Ok(Some(first)); // of the last day there may be more
         }
         let bytes: usize = day.iter().map(|run| run.bytes).sum();
-        if bytes >= SMALL && !is_summed(rows, first).await? {
+        if has_sums(first[1]) && bytes >= SMALL && !is_summed(rows, first).await? {
             add_up(rows, first).await?;
-            written += bytes;
+            read += bytes;
         }
     }
     Ok(None)
@@ -66,14 +66,16 @@ async fn is_summed<R: ClickRows>(rows: &R, [month, subject, first]: CellKey) -> 
     Ok(there.map_or(Ok(false), |value| Ok::<_, StoreFault>(Sums::of(&value)?.is_some()))?)
 }
 
-/// Writes a day as it is written when it is packed.
+/// Writes a day as it is written when it is packed, if it has sums then.
 async fn add_up<R: ClickRows>(rows: &R, first: CellKey) -> Result<(), R::Fault> {
     let [month, subject, start] = first;
     let before = [month, subject, start + QUARTERS];
-    let mut written = WrittenRows::default();
-    for (key, day) in read(rows, first, before).await? {
-        written.add(key, day);
+    let Some(mut day) = read(rows, first, before).await?.remove(&first) else { return Ok(()) };
+    if DaySums::of(subject, &mut day).is_none() {
+        return Ok(());
     }
+    let mut written = WrittenRows::default();
+    written.add(first, day);
     rows.remove(Table::Runs, first, before).await?;
     rows.remove(Table::Crosses, first, before).await?;
     written.put(rows).await
