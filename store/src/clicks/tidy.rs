@@ -44,9 +44,9 @@ pub(crate) async fn tidy<R: ClickRows>(rows: &R, memory: &Memory, now: i64) -> R
     }
     if delete::work(rows).await?
         || pack::pack(rows, now).await?
+        || four_weeks::make(rows, now).await?
         || age::age(rows, now).await?
         || unsummed::sum_up(rows, memory).await?
-        || four_weeks::make(rows, now).await?
     {
         return Ok(TidyDone { more: true, joined: None });
     }
