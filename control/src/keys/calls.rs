@@ -79,7 +79,8 @@ impl Keys {
             return Err(Fault::invalid("name", why));
         }
         // A key for 90 days becomes another one for 90 days, and none for ever that nobody asked for.
-        let as_long = old.expire_time.map(|end| self.clock.now().saturating_add(end.saturating_sub(old.create_time)));
+        let as_long =
+            old.expire_time.map(|end| self.clock.now().saturating_add(end.saturating_sub(old.create_time)));
         let expire_time = given.or(as_long);
         let KeyRow { client, scopes, domains, edge, .. } = old;
         self.put(caller, "RotateKey", KeyDraft { client, scopes, domains, edge, expire_time }).await

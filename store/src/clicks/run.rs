@@ -98,7 +98,10 @@ pub(crate) fn put_entry(value: &mut Vec<u8>, quarter: u8, rollup: &[u8]) {
     }
 }
 
-fn entry<'a>(reader: &mut Reader<'a>) -> Result<(u8, &'a [u8]), StoreFault> {
+/// A quarter of the day and what is kept of it, as it is read.
+pub(crate) type EntryRead<'a> = Result<(u8, &'a [u8]), StoreFault>;
+
+fn entry<'a>(reader: &mut Reader<'a>) -> EntryRead<'a> {
     let quarter = reader.byte()?;
     if quarter & ALONE == 0 {
         return Ok((quarter, reader.bytes()?));
@@ -245,15 +248,13 @@ impl<'a> Run<'a> {
     }
 
     /// Quarters of the day and what is kept of them.
-    pub fn entries(&self) -> impl Iterator<Item = Result<(u8, &'a [u8]), StoreFault>> + use<'a> {
+    pub fn entries(&self) -> impl Iterator<Item = EntryRead<'a>> + use<'a> {
         entries(self.entries)
     }
 }
 
 /// Quarters of the day and what is kept of them.
-pub(crate) fn entries<'a>(
-    mut reader: Reader<'a>,
-) -> impl Iterator<Item = Result<(u8, &'a [u8]), StoreFault>> + use<'a> {
+pub(crate) fn entries<'a>(mut reader: Reader<'a>) -> impl Iterator<Item = EntryRead<'a>> + use<'a> {
     std::iter::from_fn(move || {
         (!reader.is_empty()).then(|| {
             let entry = entry(&mut reader);

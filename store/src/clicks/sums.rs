@@ -13,7 +13,7 @@
 
 use super::memory::corrupt;
 use super::rows::DOMAIN_SUBJECTS;
-use super::run::{APARTS, DaySeries, Step, VISITORS, alone, entries, put_entry};
+use super::run::{APARTS, DaySeries, EntryRead, Step, VISITORS, alone, entries, put_entry};
 use super::times::{HOUR_QUARTERS, QUARTERS};
 use super::varint::{self, Reader};
 use crate::model::StoreFault;
@@ -203,7 +203,7 @@ impl<'a> Sums<'a> {
     pub fn by(
         &self,
         dimension: Dimension,
-    ) -> Result<Option<impl Iterator<Item = Result<(u8, &'a [u8]), StoreFault>> + use<'a>>, StoreFault> {
+    ) -> Result<Option<impl Iterator<Item = EntryRead<'a>> + use<'a>>, StoreFault> {
         if self.dimensions & bit(dimension) == 0 {
             return Ok(None);
         }

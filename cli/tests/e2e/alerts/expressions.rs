@@ -67,7 +67,7 @@ fn ordinary_load_raises_nothing() {
         let began = Instant::now();
         while began.elapsed() < Duration::from_secs(60 * minutes) {
             assert_eq!(watch.fired(), BTreeSet::new(), "after {:?}", began.elapsed());
-            std::thread::sleep(Duration::from_secs(1));
+            std::thread::sleep(Duration::from_secs(5)); // Prometheus keeps what has fired
         }
     });
 }
