@@ -192,6 +192,8 @@ pub enum ControlAnswer {
 /// What the gathering thread is told.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum GatherMessage {
+    /// It is this process that gathers from now on.
+    Begin,
     /// An answer to this batch.
     Answer { sent: SentId, said: ControlAnswer },
     /// No worker answers anybody any more: everything that is left goes to disk, and as much as can be to control within

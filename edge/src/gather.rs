@@ -69,16 +69,30 @@ impl Gatherer {
         shared: Arc<Shared>,
         offers: offers::Sender<ClickOffer>,
     ) -> Result<Option<Self>, StartFault> {
+        let gatherer = Self::prepare(Arc::clone(&shared), offers)?;
+        gatherer.iter().for_each(|gatherer| gatherer.begin(&shared));
+        Ok(gatherer)
+    }
+
+    /// The same, and it waits: another process gathers what is in the rings. A thread and its memory are there already when this
+    /// one goes on.
+    ///
+    /// # Errors
+    /// [`StartFault`]
+    pub fn prepare(
+        shared: Arc<Shared>,
+        offers: offers::Sender<ClickOffer>,
+    ) -> Result<Option<Self>, StartFault> {
         if shared.clicks.is_none() || shared.rings.is_none() {
             return Ok(None);
-        }
-        if let Some(clicks) = &shared.clicks {
-            clicks.gather(true);
         }
         let (to, inbox) = channel();
         let own = to.clone();
         let run = move || {
             let (Some(clicks), Some(rings)) = (&shared.clicks, &shared.rings) else { return };
+            if !matches!(inbox.recv(), Ok(GatherMessage::Begin)) {
+                return; // it was never this process's turn
+            }
             let way = Way { shared: &shared, clicks, rings, offers, to: own, inbox };
             while catch_unwind(AssertUnwindSafe(|| way.run())).is_err() {
                 // The panic is on stderr. Redirects go on, and what is in the rings is taken up again.
@@ -95,6 +109,14 @@ impl Gatherer {
         let thread =
             thread.map_err(|fault| StartFault::because("cannot start the thread of clicks", fault))?;
         Ok(Some(Self { to, thread }))
+    }
+
+    /// From here on this process gathers; once is enough.
+    pub fn begin(&self, shared: &Shared) {
+        if let Some(clicks) = &shared.clicks {
+            clicks.gather(true);
+        }
+        let _ = self.to.send(GatherMessage::Begin); // it has ended by itself
     }
 
     /// Puts on disk what the workers have left, once they have ended; and hands to control what it takes `within` that time.
@@ -215,6 +237,7 @@ impl<'a> Gather<'a> {
             match self.way.inbox.recv_timeout(next.saturating_duration_since(Instant::now())) {
                 Ok(GatherMessage::Stop(within)) => return self.end(within),
                 Ok(GatherMessage::Answer { sent, said }) => self.hear(sent, said),
+                Ok(GatherMessage::Begin) => {} // it has
                 Err(_) => {
                     let all = self.tick();
                     // What was taken is on disk, and there is more.

@@ -415,7 +415,7 @@ fn prepare(
     shared.set_driver(driver);
     let admin = background.admin();
     let door = Arc::clone(background.door());
-    let estate = Arc::new(Estate::new(name, shared, tickets, listeners, offer, door, shares));
+    let estate = Arc::new(Estate::new(name, shared, tickets, listeners, offer, door, shares)?);
     let workers = threads;
     let giver = None;
     Ok(EdgeServer {

@@ -147,6 +147,30 @@ fn clicks_are_counted_once_and_no_address_is_on_disk() {
     fs::remove_dir_all(&dir).unwrap();
 }
 
+/// Between being ready and taking over, a newcomer's thread is there already, and another process gathers.
+#[test]
+fn who_waits_for_its_turn_leaves_the_rings_to_another_process() {
+    let dir = folder("turn");
+    let shared = process(&dir);
+    let mut writer = self::writer(&shared);
+    redirect(&shared, &mut writer, VISITOR, 20, 0);
+    let (offer, offers) = offers::channel(1);
+    let control = control(offers, 0);
+    let waits = || Gatherer::prepare(Arc::clone(&shared), offer.clone()).unwrap().unwrap();
+    let own = shared.clicks.as_ref().unwrap();
+    waits().stop(LONG); // its turn never came
+    assert_eq!((own.gathers(), own.counts().recorded), (false, 0));
+    let gatherer = waits();
+    own.prepare();
+    gatherer.begin(&shared);
+    assert!(own.gathers());
+    until("acknowledged", &shared, |counts| counts.acknowledged == 20);
+    gatherer.stop(LONG);
+    drop(offer);
+    assert_eq!(clicks_of(&control.join().unwrap()), 20);
+    fs::remove_dir_all(&dir).unwrap();
+}
+
 #[test]
 fn what_a_killed_process_left_in_its_ring_counts_without_its_address() {
     let dir = folder("killed");

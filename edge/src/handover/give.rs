@@ -85,13 +85,14 @@ impl Estate {
         offers: mpsc::Sender<ClickOffer>,
         admin: AdminDoor,
         shares: Option<SharedProcess>,
-    ) -> Self {
-        Self {
+    ) -> Result<Self, StartFault> {
+        let gatherer = Gatherer::prepare(Arc::clone(&shared), offers.clone())?;
+        Ok(Self {
             name,
             shared,
             tickets,
             listeners: Mutex::new(Some(listeners)),
-            gatherer: Mutex::default(),
+            gatherer: Mutex::new(gatherer),
             offers,
             admin,
             companion: shares.map(|SharedProcess { links, companion }| OwnCompanion {
@@ -100,7 +101,7 @@ impl Estate {
             }),
             handed_over: Notify::new(),
             stopping: AtomicBool::new(false),
-        }
+        })
     }
 
     /// Gathers clicks from here on, if they are counted.
@@ -108,7 +109,11 @@ impl Estate {
     /// # Errors
     /// [`StartFault`]
     pub fn gather(&self) -> Result<(), StartFault> {
-        *self.lock_gatherer() = Gatherer::start(Arc::clone(&self.shared), self.offers.clone())?;
+        let mut gatherer = self.lock_gatherer();
+        match &*gatherer {
+            Some(waits) => waits.begin(&self.shared),
+            None => *gatherer = Gatherer::start(Arc::clone(&self.shared), self.offers.clone())?,
+        }
         Ok(())
     }
 
