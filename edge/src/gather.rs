@@ -66,11 +66,11 @@ impl Gatherer {
     /// # Errors
     /// [`StartFault`]
     pub fn start(
-        shared: Arc<Shared>,
+        shared: &Arc<Shared>,
         offers: offers::Sender<ClickOffer>,
     ) -> Result<Option<Self>, StartFault> {
-        let gatherer = Self::prepare(Arc::clone(&shared), offers)?;
-        gatherer.iter().for_each(|gatherer| gatherer.begin(&shared));
+        let gatherer = Self::prepare(Arc::clone(shared), offers)?;
+        gatherer.iter().for_each(|gatherer| gatherer.begin(shared));
         Ok(gatherer)
     }
 

@@ -106,7 +106,7 @@ fn clicks_are_counted_once_and_no_address_is_on_disk() {
     let shared = process(&dir);
     let (offer, offers) = offers::channel(1);
     let control = control(offers, 1);
-    let gatherer = Gatherer::start(Arc::clone(&shared), offer).unwrap().unwrap();
+    let gatherer = Gatherer::start(&shared, offer).unwrap().unwrap();
     let mut writer = self::writer(&shared);
     redirect(&shared, &mut writer, VISITOR, 300, 100);
     redirect(&shared, &mut writer, IGNORED, 50, 0);
@@ -140,7 +140,7 @@ fn clicks_are_counted_once_and_no_address_is_on_disk() {
     let shared = process(&dir);
     let (offer, offers) = offers::channel(1);
     let control = self::control(offers, 0);
-    let gatherer = Gatherer::start(Arc::clone(&shared), offer).unwrap().unwrap();
+    let gatherer = Gatherer::start(&shared, offer).unwrap().unwrap();
     until("read again", &shared, |counts| counts.recorded == 1_250);
     gatherer.stop(LONG);
     assert_eq!(clicks_of(&control.join().unwrap()), 0);
@@ -182,7 +182,7 @@ fn what_a_killed_process_left_in_its_ring_counts_without_its_address() {
     let shared = process(&dir);
     let (offer, offers) = offers::channel(1);
     let control = control(offers, 0);
-    let gatherer = Gatherer::start(Arc::clone(&shared), offer).unwrap().unwrap();
+    let gatherer = Gatherer::start(&shared, offer).unwrap().unwrap();
     let mut writer = self::writer(&shared);
     redirect(&shared, &mut writer, IGNORED, 4, 0);
     let counts = until("acknowledged", &shared, |counts| counts.acknowledged == 27);
@@ -210,7 +210,7 @@ fn a_record_of_no_link_is_told_as_damaged() {
     }
     let (offer, offers) = offers::channel(1);
     let control = control(offers, 0);
-    let gatherer = Gatherer::start(Arc::clone(&shared), offer).unwrap().unwrap();
+    let gatherer = Gatherer::start(&shared, offer).unwrap().unwrap();
     let counts = until("acknowledged", &shared, |counts| counts.acknowledged == 1);
     assert_eq!((counts.recorded, counts.lost.of(LossReason::Damaged)), (3, 2));
     gatherer.stop(LONG);
@@ -229,7 +229,7 @@ fn a_ring_without_room_is_told_and_a_control_that_is_away_gets_all_later() {
     let lost = shared.rings.as_ref().unwrap().own()[0].lost();
     assert!(lost > 0);
     let (offer, offers) = offers::channel(1);
-    let gatherer = Gatherer::start(Arc::clone(&shared), offer).unwrap().unwrap();
+    let gatherer = Gatherer::start(&shared, offer).unwrap().unwrap();
     let counts = until("on disk", &shared, |counts| counts.recorded == 200_000);
     assert_eq!((counts.lost.of(LossReason::RingFull), counts.pending), (lost, 200_000 - lost));
     // A control comes, at last.
@@ -248,7 +248,7 @@ fn a_stop_puts_on_disk_all_that_is_in_the_rings_however_much() {
     let dir = folder("stop");
     let shared = process(&dir);
     let (offer, offers) = offers::channel(1);
-    let gatherer = Gatherer::start(Arc::clone(&shared), offer).unwrap().unwrap();
+    let gatherer = Gatherer::start(&shared, offer).unwrap().unwrap();
     let mut writer = self::writer(&shared);
     for _ in 0..150 {
         redirect(&shared, &mut writer, VISITOR, 1_000, 0);
@@ -274,7 +274,7 @@ fn clicks_of_a_killed_process_wait_until_it_is_known_how_their_domain_counts() {
     Arc::get_mut(&mut shared).unwrap().domains = Arc::default();
     let (offer, offers) = offers::channel(1);
     let control = control(offers, 0);
-    let gatherer = Gatherer::start(Arc::clone(&shared), offer).unwrap().unwrap();
+    let gatherer = Gatherer::start(&shared, offer).unwrap().unwrap();
     gatherer.stop(Duration::ZERO);
     let counts = until("stopped", &shared, |_| true);
     assert_eq!((counts.recorded, shared.clicks.as_ref().unwrap().complete_until()), (0, NOTHING_KNOWN));
@@ -292,7 +292,7 @@ fn clicks_of_a_killed_process_wait_until_it_is_known_how_their_domain_counts() {
     shared.domains.replace(1, vec![off]);
     let (offer, offers) = offers::channel(1);
     let control = self::control(offers, 0);
-    let gatherer = Gatherer::start(Arc::clone(&shared), offer).unwrap().unwrap();
+    let gatherer = Gatherer::start(&shared, offer).unwrap().unwrap();
     let counts = until("counted", &shared, |counts| counts.acknowledged == 20);
     assert_eq!(counts.kinds[Kind::Off as usize], 20);
     gatherer.stop(LONG);
@@ -313,7 +313,7 @@ fn requests_for_more_unknown_codes_than_one_batch_names_are_all_counted() {
     ring.publish(&mut codes);
     let (offer, offers) = offers::channel(1);
     let control = control(offers, 0);
-    let gatherer = Gatherer::start(Arc::clone(&shared), offer).unwrap().unwrap();
+    let gatherer = Gatherer::start(&shared, offer).unwrap().unwrap();
     let mut writer = self::writer(&shared);
     redirect(&shared, &mut writer, VISITOR, 1, 0); // so that it need not wait for other codes
     until("acknowledged", &shared, |counts| counts.acknowledged == 1);

@@ -112,7 +112,7 @@ impl Estate {
         let mut gatherer = self.lock_gatherer();
         match &*gatherer {
             Some(waits) => waits.begin(&self.shared),
-            None => *gatherer = Gatherer::start(Arc::clone(&self.shared), self.offers.clone())?,
+            None => *gatherer = Gatherer::start(&self.shared, self.offers.clone())?,
         }
         Ok(())
     }
