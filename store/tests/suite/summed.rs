@@ -14,7 +14,7 @@ use store::port::clicks::{
 const HOT: Seq = 1;
 const COLD: Seq = 2;
 /// Clicks of a day, of which hardly two are alike: a day has sums from 4,096 different ones a quarter of an hour on.
-const A_DAY: usize = 5_000;
+const A_DAY: usize = 4_800;
 const TEXTS: [&str; 3] = [
     "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0",
     "Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)",
@@ -143,7 +143,10 @@ fn questions() -> Vec<ClickQuestion> {
             (vec![ByDevice], Vec::new()),
             (vec![Browser, ByLanguage], Vec::new()),
         ] {
-            for filter in [human.clone(), of_one.clone()] {
+            // By two dimensions sums are of no use: some of these questions show that they are passed over.
+            let is_first = groups == [Time] && times == days(0);
+            let filters = [Some(human.clone()), is_first.then(|| of_one.clone())];
+            for filter in filters.into_iter().flatten() {
                 all.push(ClickQuestion {
                     from: START + 7 * MINUTE,
                     until: START + 5 * DAY + 7 * HOUR,
@@ -249,7 +252,7 @@ fn an_answer_is_the_same_with_sums_and_without() {
         assert_eq!(tables.summed_days("subject = 1"), 4);
         assert!(tables.summed_days("subject < 0") > 0 && tables.summed_days("subject = 2") == 0);
         let mut changes = Vec::new();
-        for _ in 0..7 {
+        for _ in 0..6 {
             let what = change(&mut numbers, &mut edge, store, now);
             changes.push(what);
             let whole = checked(tables, store, what);
