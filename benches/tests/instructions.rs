@@ -19,8 +19,9 @@ fn instructions(function: &str, kind: &[&str]) -> Option<u64> {
         return None;
     }
     let build = ["build", "--quiet", "--locked", "--release", "--package", "benches", "--bin", "hits"];
-    let built =
-        Command::new(env!("CARGO")).args(build).arg("--target-dir").arg(target).current_dir(root).status();
+    // By its name where cargo did not start this program: rustup then says which rustc it calls in every folder.
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let built = Command::new(cargo).args(build).arg("--target-dir").arg(target).current_dir(root).status();
     assert!(built.unwrap().success());
     let done = valgrind.output().unwrap();
     let said = String::from_utf8_lossy(&done.stderr).into_owned();
