@@ -280,7 +280,7 @@ fn an_address_of_this_machine_may_be_a_port() {
         }
     }
     let page = format!("http://127.0.0.1:{admin}/metrics");
-    refused(&run(&["healthcheck", "--admin", &page]), &["--admin", "nothing behind"]);
+    refused(&run(&["healthcheck", "--admin", &page]), &["--admin", "nothing after"]);
     refused(&run(&["link", "explain", "x", "--edge", "https://127.0.0.1:1"]), &["no TLS"]);
 }
 
