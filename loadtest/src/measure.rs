@@ -57,7 +57,7 @@ pub struct RequestEnd {
     pub intended: u64,
     /// When it was.
     pub sent: u64,
-    /// Of the time between them what the generator is to blame for.
+    /// How much earlier a generator would have sent it that is never late.
     pub late: u64,
     /// When it ended.
     pub at: u64,
@@ -83,7 +83,8 @@ pub struct Measurement {
     pub uncorrected: Histogram<u64>,
     /// From when a request could have been sent (it was due, and a connection was free) until it was.
     pub lateness: Histogram<u64>,
-    /// From the intended send, less that lateness of the same request: what the server kept it waiting.
+    /// From the intended send, less what the generator was late, with this request and with those before it on its connection: what
+    /// the server kept it waiting.
     pub served: Histogram<u64>,
     /// By [`Fate`].
     pub fates: [u64; Fate::ALL.len()],

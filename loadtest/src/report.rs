@@ -66,7 +66,7 @@ pub struct Phase {
     pub uncorrected: Latency,
     /// The generator's own: from when a request could have been sent until it was.
     pub lateness: Latency,
-    /// From the intended send, less the lateness of the same request: what the server kept it waiting.
+    /// From the intended send, less what the generator was late, with this request and with those before it on its connection.
     #[serde(default)]
     pub served: Latency,
     /// CPU time of the server for each request, microseconds.

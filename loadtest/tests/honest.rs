@@ -7,7 +7,9 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
-use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, mpsc};
+use std::time::Duration;
 
 /// Measurements do not run beside each other.
 static TURN: Mutex<()> = Mutex::new(());
@@ -76,16 +78,27 @@ fn redirect(location: &str) -> Vec<u8> {
     format!("HTTP/1.1 302 Found\r\nLocation: {location}\r\nContent-Length: 0\r\n\r\n").into()
 }
 
-/// Runs against `address` and returns the report and the exit status.
-fn run(dir: &Dir, address: SocketAddr, more: &[&str]) -> (serde_json::Value, i32) {
+/// What runs against `address`.
+fn command(dir: &Dir, address: SocketAddr, more: &[&str]) -> Command {
     let links = dir.file("links.csv", "code,location\nabc,https://right.example/\n");
     let out = dir.0.join("out").display().to_string();
     let mut command = loadtest();
     command.args(["run", &format!("http://{address}"), "--links", &links, "--out", &out, "-c", "4"]);
-    let output = command.args(more).output().unwrap();
-    let text = std::fs::read_to_string(dir.0.join("out/report.json"))
-        .unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&output.stderr)));
-    (serde_json::from_str(&text).unwrap(), output.status.code().unwrap())
+    command.args(more);
+    command
+}
+
+/// What it has written.
+fn report(dir: &Dir) -> Option<serde_json::Value> {
+    let text = std::fs::read_to_string(dir.0.join("out/report.json")).ok()?;
+    Some(serde_json::from_str(&text).unwrap())
+}
+
+/// Runs against `address` and returns the report and the exit status.
+fn run(dir: &Dir, address: SocketAddr, more: &[&str]) -> (serde_json::Value, i32) {
+    let output = command(dir, address, more).output().unwrap();
+    let report = report(dir).unwrap_or_else(|| panic!("{}", String::from_utf8_lossy(&output.stderr)));
+    (report, output.status.code().unwrap())
 }
 
 fn fate(report: &serde_json::Value, name: &str) -> u64 {
@@ -232,6 +245,36 @@ fn a_slow_rate_is_sent_in_time() {
         });
         assert!(in_time, "{rate} a second {more:?}");
     }
+}
+
+/// The generator stands still while an answer comes, as one does whose core somebody else has.
+#[test]
+fn an_answer_has_come_when_the_kernel_took_it_in() {
+    let _turn = TURN.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let (dir, stands) = (Dir::new("arrival"), Duration::from_millis(800));
+    let (told, id) = mpsc::channel::<u32>();
+    let (id, stopped) = (Mutex::new(id), AtomicBool::new(false));
+    let address = server(move |number| {
+        if number == 5 && !stopped.swap(true, Ordering::Relaxed) {
+            let id = id.lock().unwrap().recv().unwrap();
+            assert!(services::signal(id, "STOP"));
+            std::thread::spawn(move || {
+                std::thread::sleep(stands);
+                assert!(services::signal(id, "CONT"));
+            });
+        }
+        Some(redirect("https://right.example/"))
+    });
+    let words = ["--rate", "200", "--time", "0.5", "--shares-core"];
+    let child = command(&dir, address, &words).stdout(Stdio::null()).spawn().unwrap();
+    told.send(child.id()).unwrap();
+    assert!(child.wait_with_output().unwrap().status.success());
+    let report = report(&dir).unwrap();
+    let longest = |what: &str| report["warm"][what]["max"].as_f64().unwrap() / 1e3;
+    let most = stands.as_secs_f64() * 1e3;
+    assert!(longest("corrected") > most / 2.0, "it did not stand still: {report}");
+    assert!(longest("uncorrected") < most / 2.0, "{report}");
+    assert!(longest("served") < most / 2.0, "{report}");
 }
 
 fn compare(a: SocketAddr, b: SocketAddr, dir: &Dir, rounds: &str) -> Output {

@@ -33,7 +33,8 @@ pub struct Hits {
 struct Hit {
     due: Instant,
     right: bool,
-    /// What the generator kept it waiting, µs: from when it was due, and its connection free, until it was asked.
+    /// What the generator kept it waiting, µs: so much earlier would one have asked that is never late, neither with this request
+    /// nor with those before it on its connection.
     late: f64,
     /// From when it was due until its answer arrived, less that, µs: what it waited for its connection, and for its answer.
     took: f64,
@@ -288,7 +289,7 @@ pub fn drive_while(
                     ask(&mut stream, &request, &mut buffer)?.ok_or(std::io::ErrorKind::InvalidData)?
                 }
             };
-            free = at;
+            free = at - Duration::from_secs_f64(late.max(0.0) / 1e6); // as it would have been then
             let took = microseconds(due, at) - late;
             hits.push(Hit { due: began + since, right: reply.status == 302, late, took });
             if reply.close {

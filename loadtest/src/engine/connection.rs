@@ -21,7 +21,7 @@ pub struct Flight {
     pub intended: u64,
     /// When it was.
     pub sent: u64,
-    /// Of the time between them what the generator is to blame for.
+    /// How much earlier a generator would have sent it that is never late.
     pub late: u64,
     /// What it asked for.
     pub ask: RequestedCode,
@@ -53,6 +53,8 @@ pub struct Connection {
     pub flights: VecDeque<Flight>,
     /// Since when it could take another request.
     pub free_since: u64,
+    /// The same with a generator that is never late: what piles up behind a late one is not the server's.
+    pub free_in_time: u64,
     /// The server said that it ends the connection, or has ended it.
     pub closing: bool,
     /// Places of answered requests, given back when the connection is gone.
@@ -83,6 +85,7 @@ impl Connection {
             transport: None,
             flights: VecDeque::new(),
             free_since: 0,
+            free_in_time: 0,
             closing: false,
             owed: 0,
             input: vec![0; BUFFER_BYTES],

@@ -239,6 +239,7 @@ impl Sender {
         let due = if self.schedule.is_closed_loop() { sent } else { due };
         let late = sent.saturating_sub(due.max(self.connections[at].free_since));
         self.phase(due).lateness.saturating_record(late);
+        let late = sent.saturating_sub(due.max(self.connections[at].free_in_time));
         let connection = &mut self.connections[at];
         connection.enqueue(Flight { intended: due, sent, late, ask }, self.stream.keys(), &self.parts);
         match opened {
@@ -256,19 +257,21 @@ impl Sender {
         if let Err(fate) = self.connections[at].write() {
             return self.lose(at, fate, now);
         }
-        let (warm_from, mut answered, mut last_arrival) = (self.warm_from, 0, now);
+        let (warm_from, mut answered, mut last_arrival, mut in_time) = (self.warm_from, 0, now, now);
         let (cold, warm) = (&mut self.cold, &mut self.warm);
         let after = self.connections[at].read(self.stream.keys(), closed, |flight, answer| {
             let phase = if flight.intended < warm_from { &mut *cold } else { &mut *warm };
             let from = if flight.intended < warm_from { 0 } else { warm_from };
             phase.statuses[usize::from(answer.status / 100).min(5)] += 1;
             last_arrival = woke.arrival(&answer);
+            in_time = last_arrival.saturating_sub(flight.late);
             phase.ended(flight.end(answer.fate, last_arrival, from));
             answered += 1;
         });
         self.under_way -= answered;
         if answered > 0 {
             self.connections[at].free_since = last_arrival;
+            self.connections[at].free_in_time = in_time;
         }
         match after {
             ConnectionFate::Gone(fate) => {
@@ -311,7 +314,9 @@ impl Sender {
             places += 1;
         }
         self.drop_transport(at, now);
-        self.connections[at].free_since = now;
+        let connection = &mut self.connections[at];
+        let late = connection.free_since.saturating_sub(connection.free_in_time);
+        (connection.free_since, connection.free_in_time) = (now, now.saturating_sub(late));
         self.free.extend(std::iter::repeat_n(at, places));
     }
 
