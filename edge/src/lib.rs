@@ -566,7 +566,7 @@ impl EdgeServer {
         if self.estate.shared.has_heir() {
             // That one answers on the same cores. A million links that are freed one by one take a tenth of a second of one; with
             // the process they end at once.
-            sys::let_others_go_first_from_now_on();
+            sys::go_behind_others_from_now_on();
             std::mem::forget(Arc::clone(&self.estate.shared));
         }
         // While there is a way to control.

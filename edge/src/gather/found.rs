@@ -248,7 +248,7 @@ fn spawn(
 ) -> io::Result<JoinHandle<()>> {
     let (dir, stop) = (dir.to_path_buf(), Arc::clone(stop));
     std::thread::Builder::new().name("clicks-spools".into()).spawn(move || {
-        sys::let_others_go_first();
+        sys::go_behind_others();
         for found in found {
             if stop.load(Ordering::Acquire) {
                 return;
