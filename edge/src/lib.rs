@@ -365,13 +365,17 @@ fn prepare(
     let handed = shares.as_ref().filter(|_| is_heir).map(|shares| Snapshot::for_heirs(&shares.links));
     let file = shared.snapshot.as_ref().or(handed.as_ref());
     let restore = || file.and_then(|file| keep::restore(file, &shared));
+    let make_ready = || {
+        offered.iter().for_each(ServedTls::prepare);
+        restore()
+    };
     let restored = match is_heir {
         true => sys::behind_others(|| {
             shared.clicks.iter().for_each(Clicks::prepare); // not when it takes over
-            restore()
+            make_ready()
         })
         .map_err(|fault| StartFault::because("cannot start the thread that loads links", fault))?,
-        false => restore(),
+        false => make_ready(),
     };
     let keeper = shared.snapshot.as_ref().map(|_| Keeper::start(Arc::clone(&shared), restored.is_some()));
     let keeper = keeper.transpose()?;

@@ -84,6 +84,13 @@ impl ServedTls {
         Ok(own)
     }
 
+    /// Takes the first random bytes of this process. For these aws-lc measures how the clock jitters, which takes 36 ms of a core: in
+    /// a first handshake that would be the worker's, and all its visitors would wait.
+    pub fn prepare(&self) {
+        // What fails here fails in the handshake, too, and is told there.
+        let _ = self.config.crypto_provider().secure_random.fill(&mut [0]);
+    }
+
     fn note_ends(&self) {
         for ((file, _), (certificate, _)) in self.pairs.iter().zip(&self.files) {
             certificates::shows("redirects", file, certificate);
