@@ -1,6 +1,6 @@
 //! Control, Redis and edges on cores of their own, for what is measured and not broken.
 
-use crate::cores;
+use crate::cores::{self, cpu_seconds};
 use crate::http::{get, metric};
 use crate::keyring::{ADMIN, Keyring};
 use crate::process::{Dir, command, linkr};
@@ -9,11 +9,16 @@ use services::{Redis, ServerFault};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// For anything to be as it should.
 const PATIENCE: Duration = Duration::from_secs(60);
 const POLL: Duration = Duration::from_millis(5);
+/// Control has nothing to do: so few seconds of a core in one, so often in turn.
+const IDLE: f64 = 0.03;
+const SETTLED: u32 = 5;
+/// For that: a hundred million clicks that were never tidied take two minutes.
+const TIDIES: Duration = Duration::from_secs(900);
 /// The edges' core; everything else is on the other one.
 pub const EDGE_CORE: &str = "0";
 /// The core of the generator, of control, and of Redis.
@@ -32,7 +37,7 @@ pub struct Fleet {
     /// Words behind theirs.
     pub words: Vec<String>,
     keys: Keyring,
-    _control: Process,
+    control: Process,
     dir: Dir,
     binary: PathBuf,
     edges: usize,
@@ -97,7 +102,25 @@ impl Fleet {
             Process::hear(&pinned(OTHER_CORE, &[], &binary, dir.path(), &words), &log, &["api", "admin"])?;
         let (api, admin) = (control.address("api")?, control.address("admin")?);
         let (under, words) = (Vec::new(), Vec::new());
-        Ok(Self { api, admin, redis, under, words, keys, _control: control, dir, binary, edges: 0 })
+        Ok(Self { api, admin, redis, under, words, keys, control, dir, binary, edges: 0 })
+    }
+
+    /// Waits until control has tidied up what was written into its store: that takes a part of its core for minutes, and comes once.
+    ///
+    /// # Errors
+    /// It does not end.
+    pub async fn settle(&self) -> Result<(), String> {
+        let (began, mut quiet, mut before) = (Instant::now(), 0, cpu_seconds(self.control.id()));
+        while quiet < SETTLED {
+            if began.elapsed() > TIDIES {
+                return Err(format!("control still tidies up after {TIDIES:?}"));
+            }
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            let now = cpu_seconds(self.control.id());
+            quiet = if now - before < IDLE { quiet + 1 } else { 0 };
+            before = now;
+        }
+        Ok(())
     }
 
     /// Where its files are.

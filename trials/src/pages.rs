@@ -121,6 +121,7 @@ impl Pages {
         let admin = std::fs::read_to_string(admin).map_err(text)?.trim().to_owned();
         let mut fleet = Fleet::start_with_keys(dir, &store, keys)?;
         println!("{}", fleet.import(&self.links(fleet.path())?)?);
+        fleet.settle().await?;
         if let Some(postgres) = &postgres {
             // As a server does by itself within a minute.
             postgres.psql(DATABASE, "VACUUM ANALYZE").map_err(text)?;

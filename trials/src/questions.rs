@@ -252,6 +252,7 @@ impl Questions {
         if !self.has_links(fleet.api)? {
             println!("{}", fleet.import(&links(&fleet, 0..self.links)?)?);
         }
+        fleet.settle().await?;
         let stock = self.stock(fleet.api)?;
         let mut good = self.quick(fleet.api, &stock)?;
         if self.rounds > 0 {

@@ -1,9 +1,12 @@
 //! The container image as an OCI archive, made without a builder. What it says of itself is what the Dockerfile's last stage says.
 
-use super::{Release, compress, image, moment, pack, sum, text, write};
+use super::{Release, image, moment, pack, sum, text, write};
 use serde_json::{Map, Value, json};
 use std::fs;
 use std::path::Path;
+
+/// Of zstd, for the layer: a fifth less to fetch than with gzip. By the library, so that each machine writes the same bytes.
+const LEVEL: i32 = 19;
 
 /// The image that was written, in bytes.
 pub struct Image {
@@ -26,13 +29,12 @@ pub fn archive(release: &Release, to: &Path) -> Result<Image, String> {
     let tar = release.share.join("layer.tar");
     pack(release, &root, ".", &tar, &[])?;
     let unpacked = size(&root)?;
-    let bare = sum(&fs::read(&tar).map_err(|fault| image::at(&tar, &fault))?);
-    compress(&tar)?;
+    let bare = fs::read(&tar).map_err(|fault| image::at(&tar, &fault))?;
     let blobs = layout.join("blobs/sha256");
     fs::create_dir_all(&blobs).map_err(|fault| image::at(&blobs, &fault))?;
-    let layer = release.share.join("layer.tar.gz");
-    let layer = blob(&blobs, &fs::read(&layer).map_err(|fault| image::at(&layer, &fault))?)?;
-    let config = blob(&blobs, config(release, &bare)?.to_string().as_bytes())?;
+    let layer = zstd::bulk::compress(&bare, LEVEL).map_err(|fault| image::at(&tar, &fault))?;
+    let layer = blob(&blobs, &layer)?;
+    let config = blob(&blobs, config(release, &sum(&bare))?.to_string().as_bytes())?;
     let manifest = blob(&blobs, manifest(&config, &layer).to_string().as_bytes())?;
     let name = format!("docker.io/library/linkr:{}", release.version);
     let mut entry = described(&manifest, "application/vnd.oci.image.manifest.v1+json");
@@ -63,7 +65,7 @@ fn manifest(config: &Blob, layer: &Blob) -> Value {
         "schemaVersion": 2,
         "mediaType": "application/vnd.oci.image.manifest.v1+json",
         "config": described(config, "application/vnd.oci.image.config.v1+json"),
-        "layers": [described(layer, "application/vnd.oci.image.layer.v1.tar+gzip")],
+        "layers": [described(layer, "application/vnd.oci.image.layer.v1.tar+zstd")],
     })
 }
 
