@@ -103,7 +103,7 @@ pub enum Command {
     },
     /// Takes many links from a file
     Import(Import),
-    /// Writes every link, in the order of their codes
+    /// Writes every link of a domain, in the order of their codes
     Export(Export),
     /// Asks an edge for every link of a file: exit status 1 when an answer is another than the file's
     Conform(Conform),

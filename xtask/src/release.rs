@@ -59,12 +59,19 @@ fn make(binary: Option<&Path>, out: &Path) -> Result<(), String> {
 /// Builds this commit twice, in two folders, and compares every file of the two releases.
 pub fn twice() -> Result<(), String> {
     let here = std::env::current_dir().map_err(|fault| format!("no current folder: {fault}"))?;
+    let begun = commit()?;
     let again = here.join("target/release-again");
     empty(&again)?;
     said(Command::new("sh").args(["-c", "git archive HEAD | tar -x -C \"$1\"", "sh"]).arg(&again))?;
     let (first, second) = (Path::new("target/release-files"), Path::new("target/release-files-again"));
     within_limits(&files(&built(&here)?, first)?)?;
     files(&built(&again)?, second)?;
+    let ended = commit()?;
+    if ended != begun {
+        return Err(format!(
+            "there was a commit meanwhile, and each release names its own: {begun}, {ended}"
+        ));
+    }
     let read = |folder: &Path| text(&folder.join("SHA256SUMS"));
     let (one, other) = (read(first)?, read(second)?);
     match one == other {
@@ -165,13 +172,14 @@ fn tarball(release: &Release, inventory: &Path, licences: &Path, out: &Path) -> 
     fs::rename(&from, out.join(&file)).map_err(|fault| image::at(&from, &fault))
 }
 
-/// The pages of `docs`, without pictures.
+/// The pages of `docs` and the decisions that they name, without pictures.
 fn pages() -> Result<Vec<PathBuf>, String> {
     let docs = Path::new("docs");
     let entries = fs::read_dir(docs).map_err(|fault| image::at(docs, &fault))?;
     let mut pages: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
     pages.retain(|page| page.extension().is_some_and(|kind| kind == "md"));
     pages.sort();
+    pages.push(docs.join("decisions"));
     Ok(pages)
 }
 

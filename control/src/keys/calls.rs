@@ -205,7 +205,9 @@ fn is_client(name: &str) -> bool {
 fn too_many(client: &str) -> Fault {
     Fault::invalid(
         "client",
-        format!("{client} has {LIVE} keys for the same domains already: revoke one of them first"),
+        format!(
+            "{client} has {LIVE} keys for the same domains already: revoke one of them first, or give the new one to another client (linkr control mint-key --name)"
+        ),
     )
 }
 

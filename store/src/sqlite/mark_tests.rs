@@ -529,27 +529,29 @@ fn what_is_no_store_is_not_called_a_damaged_one_and_a_full_disk_blames_no_file()
 #[test]
 fn what_root_makes_belongs_to_the_owner_of_the_folder_or_of_what_was_there() {
     use super::super::{backup, restore};
+    use crate::port::Repository as _;
     use std::os::unix::fs::MetadataExt;
     let folder = Folder::new();
     if std::os::unix::fs::chown(&folder.0, Some(1234), Some(1235)).is_err() {
         return println!("SKIPPED: only root gives files away");
     }
     let owner = |name: &str| {
-        let file = std::fs::metadata(folder.file(name)).unwrap();
+        let file = std::fs::metadata(folder.file(name)).unwrap_or_else(|fault| panic!("{name}: {fault}"));
         (file.uid(), file.gid())
     };
     let store = open(&folder.file("linkr.db")).unwrap();
     write(&store, 0..1);
-    for name in ["linkr.db", "linkr.db-wal", "linkr.db-shm", "linkr.db.lock"] {
+    store.clicks().append(&[], 0).unwrap();
+    for name in ["linkr.db", "linkr.db-wal", "linkr.db-shm", "linkr.db.lock", "linkr.db.clicks"] {
         assert_eq!(owner(name), (1234, 1235), "{name}");
     }
     drop(store);
     backup(&folder.file("linkr.db"), &folder.file("copy.db")).unwrap();
     std::os::unix::fs::chown(folder.file("linkr.db"), Some(4321), Some(4322)).unwrap();
     restore(&folder.file("copy.db"), &folder.file("linkr.db"), false).unwrap();
-    assert_eq!(owner("linkr.db"), (4321, 4322));
+    assert_eq!((owner("linkr.db"), owner("linkr.db.clicks")), ((4321, 4322), (4321, 4322)));
     restore(&folder.file("copy.db"), &folder.file("new.db"), false).unwrap();
-    assert_eq!(owner("new.db"), (1234, 1235));
+    assert_eq!((owner("new.db"), owner("new.db.clicks")), ((1234, 1235), (1234, 1235)));
 }
 
 #[path = "crash_tests.rs"]

@@ -28,7 +28,8 @@ pub fn package(release: &Release, licences: &Path, out: &Path) -> Result<(), Str
     completions(release, &tree)?;
     manual(release, &place("usr/share/man/man1")?)?;
     let docs = place("usr/share/doc/linkr")?;
-    copy(&pages()?.iter().map(PathBuf::as_path).collect::<Vec<_>>(), &docs)?;
+    // As in the checkout, so that the links between them lead somewhere.
+    copy(&pages()?.iter().map(PathBuf::as_path).collect::<Vec<_>>(), &place("usr/share/doc/linkr/docs")?)?;
     copy(&["README.md", "CHANGELOG.md"].map(Path::new), &docs)?;
     compress(&docs.join("CHANGELOG.md"))?;
     fs::rename(docs.join("CHANGELOG.md.gz"), docs.join("changelog.gz"))

@@ -220,6 +220,8 @@ fn is_installed(debian: &Debian) {
         "/usr/share/zsh/vendor-completions/_linkr",
         "/usr/share/linkr/alerts.yml",
         "/usr/share/doc/linkr/copyright",
+        "/usr/share/doc/linkr/docs/README.md",
+        "/usr/share/doc/linkr/docs/decisions/0001-where-this-differs-from-the-first-plan.md",
     ] {
         assert!(debian.file(file).is_file(), "{file}");
     }
