@@ -363,19 +363,17 @@ fn prepare(
     let shared = Arc::new(shared);
     let shares = config.shares.clone();
     let handed = shares.as_ref().filter(|_| is_heir).map(|shares| Snapshot::for_heirs(&shares.links));
-    let file = shared.snapshot.as_ref().or(handed.as_ref());
-    let restore = || file.and_then(|file| keep::restore(file, &shared));
-    let make_ready = || {
+    let restore = || {
         offered.iter().for_each(ServedTls::prepare);
-        restore()
+        shared.snapshot.as_ref().or(handed.as_ref()).and_then(|file| keep::restore(file, &shared))
     };
     let restored = match is_heir {
         true => sys::behind_others(|| {
             shared.clicks.iter().for_each(Clicks::prepare); // not when it takes over
-            make_ready()
+            restore()
         })
         .map_err(|fault| StartFault::because("cannot start the thread that loads links", fault))?,
-        false => make_ready(),
+        false => restore(),
     };
     let keeper = shared.snapshot.as_ref().map(|_| Keeper::start(Arc::clone(&shared), restored.is_some()));
     let keeper = keeper.transpose()?;
