@@ -87,7 +87,7 @@ impl ServedTls {
     /// Takes the first random bytes of this process. For these aws-lc measures how the clock jitters, which takes 36 ms of a core: in
     /// a first handshake that would be the worker's, and all its visitors would wait.
     pub fn prepare(&self) {
-        // What fails here fails in the handshake, too, and is told there.
+        // A generator of random bytes that fails here fails in each handshake, too, and the handshake ends with that fault.
         let _ = self.config.crypto_provider().secure_random.fill(&mut [0]);
     }
 

@@ -14,10 +14,10 @@ use std::time::{Duration, Instant};
 /// For anything to be as it should.
 const PATIENCE: Duration = Duration::from_secs(60);
 const POLL: Duration = Duration::from_millis(5);
-/// Control has nothing to do: so few seconds of a core in one, so often in turn.
+/// Control counts as idle when it uses less than `IDLE` seconds of CPU in a second, in `SETTLED` seconds in a row.
 const IDLE: f64 = 0.03;
 const SETTLED: u32 = 5;
-/// For that: a hundred million clicks that were never tidied take two minutes.
+/// Control has so long to tidy up: a hundred million clicks that were never tidied take two minutes.
 const TIDIES: Duration = Duration::from_secs(900);
 /// The edges' core; everything else is on the other one.
 pub const EDGE_CORE: &str = "0";
@@ -108,7 +108,7 @@ impl Fleet {
     /// Waits until control has tidied up what was written into its store: that takes a part of its core for minutes, and comes once.
     ///
     /// # Errors
-    /// It does not end.
+    /// Control still uses its core after 900 s.
     pub async fn settle(&self) -> Result<(), String> {
         let (began, mut quiet, mut before) = (Instant::now(), 0, cpu_seconds(self.control.id()));
         while quiet < SETTLED {

@@ -12,7 +12,7 @@ use tokio_stream::StreamExt;
 
 /// Bytes that are passed.
 const BYTES: usize = 8 * 1024 * 1024;
-/// How long is waited for more of them, and a client that is slow to send may take [`TURNS`] times as long in all.
+/// The time that a client may be silent before its stream is reset. One that is slow to send has [`TURNS`] times as long in all.
 const REST: Duration = Duration::from_secs(2);
 /// The message of a call that does not stream is here, or on its way; one that streams would have no end.
 const GRPC: Duration = Duration::from_millis(100);
@@ -68,7 +68,7 @@ impl Drop for LingeringBody {
     }
 }
 
-/// `most`: how long is waited for a frame.
+/// Reads a body to its end, up to [`BYTES`], unless the client is silent for `most`.
 async fn pass(body: Body, most: Duration) {
     let (mut frames, mut passed) = (body.into_data_stream(), 0);
     while let Ok(Some(Ok(bytes))) = tokio::time::timeout(most, frames.next()).await {

@@ -28,7 +28,7 @@ pub fn package(release: &Release, licences: &Path, out: &Path) -> Result<(), Str
     completions(release, &tree)?;
     manual(release, &place("usr/share/man/man1")?)?;
     let docs = place("usr/share/doc/linkr")?;
-    // As in the checkout, so that the links between them lead somewhere.
+    // Pages keep the folder `docs` that they have in the checkout: README and pages link to each other by relative paths.
     copy(&pages()?.iter().map(PathBuf::as_path).collect::<Vec<_>>(), &place("usr/share/doc/linkr/docs")?)?;
     copy(&["README.md", "CHANGELOG.md"].map(Path::new), &docs)?;
     compress(&docs.join("CHANGELOG.md"))?;
