@@ -2,6 +2,7 @@
 //! the boundaries of its days.
 
 mod filter;
+mod grouping;
 mod slots;
 mod sums;
 mod tally;

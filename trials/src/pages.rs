@@ -97,6 +97,9 @@ impl Pages {
         let binary = linkr()?;
         let mut good = size::judge(&binary)?;
         let dir = Dir::new()?;
+        if !self.untimed {
+            hits::stay_on(OTHER_CORE)?; // with it the database, which would take the edge's core
+        }
         let postgres = match self.store {
             Behind::Sqlite => None,
             Behind::Postgres => match Postgres::start(&[]) {

@@ -1,54 +1,45 @@
 //! The count itself: takes roll-ups and clicks, and gives the rows.
 
 use super::filter::{ClickFilter, Wanted};
-use super::slots::Slots;
-use super::sums::{Row, Sums, highest};
-use super::{ClickGroup, CountRow, Counts, GroupKey, MAX_GROUPS, MAX_ROWS, TallyFault, quarter_start};
+use super::grouping::Grouping;
+use super::{ClickGroup, Counts, MAX_ROWS, TallyFault, quarter_start};
 use crate::Click;
 use crate::batch::Total;
-use crate::rollup::{Dictionary, Field, Packed, Part, RollupFault, Word, each_row, parts};
+use crate::rollup::{Dictionary, Field, Packed, Part, Word, each_row, parts};
 use link::Seq;
-use std::collections::HashMap;
 
-/// Sums of so many combinations of values are kept in an array while a roll-up is read: it has to fit into the nearest cache.
-const MOST_CELLS_BITS: u32 = 12;
-
-/// A question with what has been counted for it.
+/// A question with what has been counted for it: the same clicks in one way or several.
 pub struct Tally {
     filter: ClickFilter,
     wanted: Vec<Wanted>,
     times: Vec<i64>,
-    slots: Vec<Slots>,
-    sums: Sums,
+    groupings: Vec<Grouping>,
     /// What was allocated for one roll-up serves the next.
     tests: Vec<Test>,
-    parts: Vec<GroupPart>,
-    cells: Vec<u64>,
 }
 
 impl Tally {
     /// A question. `times`: boundaries in Unix milliseconds and in rising order; what begins at the first or later, and
     /// before the last, counts. They are multiples of [`QUARTER_MS`](super::QUARTER_MS), or a roll-up counts where it begins.
+    pub fn new(filter: &ClickFilter, times: &[i64]) -> Self {
+        let wanted = filter.wanted();
+        Self {
+            filter: filter.clone(),
+            tests: wanted.iter().map(|_| Test::default()).collect(),
+            wanted,
+            times: times.to_vec(),
+            groupings: Vec::new(),
+        }
+    }
+
+    /// Asks for one more answer: the `most` lines of these groups with the highest counts. A line is all rows that differ in their
+    /// time alone.
     ///
     /// # Errors
     /// [`TallyFault::TooManyGroups`].
-    pub fn new(filter: &ClickFilter, groups: &[ClickGroup], times: &[i64]) -> Result<Self, TallyFault> {
-        let twice = groups.iter().enumerate().any(|(at, group)| groups[..at].contains(group));
-        if groups.len() > MAX_GROUPS || twice {
-            return Err(TallyFault::TooManyGroups);
-        }
-        let wanted = filter.wanted();
-        let places = groups.iter().enumerate().filter(|(_, group)| group.dimension().is_some());
-        Ok(Self {
-            filter: filter.clone(),
-            tests: wanted.iter().map(|_| Test::default()).collect(),
-            parts: places.map(|(place, _)| GroupPart { place, ..GroupPart::default() }).collect(),
-            wanted,
-            times: times.to_vec(),
-            slots: groups.iter().map(|group| Slots::new(*group)).collect(),
-            sums: Sums::new(groups),
-            cells: Vec::new(),
-        })
+    pub fn by(&mut self, groups: &[ClickGroup], most: usize) -> Result<(), TallyFault> {
+        self.groupings.push(Grouping::new(groups, most)?);
+        Ok(())
     }
 
     /// Counts the roll-up of a link whose span begins at `start`, in Unix milliseconds.
@@ -64,12 +55,12 @@ impl Tally {
         dictionary: &(impl Dictionary + ?Sized),
     ) -> Result<(), TallyFault> {
         let Some(begin) = self.interval(start) else { return Ok(()) };
-        let base = self.row_of(uid, begin);
+        self.groupings.iter_mut().for_each(|own| own.begin(uid, begin));
         for part in parts(bytes) {
             match part? {
-                Part::Rows(rows) => self.rows(rows, base, dictionary)?,
-                Part::Packed(packed) if packed.is_small() => self.packed::<u64>(&packed, base, dictionary)?,
-                Part::Packed(packed) => self.packed::<u128>(&packed, base, dictionary)?,
+                Part::Rows(rows) => self.rows(rows, dictionary)?,
+                Part::Packed(packed) if packed.is_small() => self.packed::<u64>(&packed, dictionary)?,
+                Part::Packed(packed) => self.packed::<u128>(&packed, dictionary)?,
             }
         }
         self.bounded()
@@ -82,11 +73,7 @@ impl Tally {
     pub fn click(&mut self, click: &Click) -> Result<(), TallyFault> {
         let Some(begin) = self.interval(quarter_start(click.at)) else { return Ok(()) };
         if self.filter.admits(click) {
-            let mut row = Row::default();
-            for (slot, slots) in row.iter_mut().zip(&mut self.slots) {
-                *slot = slots.click(click, begin);
-            }
-            self.sums.add(row, 1);
+            self.groupings.iter_mut().for_each(|own| own.click(click, begin));
         }
         self.bounded()
     }
@@ -99,25 +86,14 @@ impl Tally {
         let start = quarter_start(total.minute.saturating_mul(60_000));
         let Some(begin) = self.interval(start) else { return Ok(()) };
         if total.count > 0 && self.filter.admits_total(total.kind) {
-            let mut row = Row::default();
-            for (slot, slots) in row.iter_mut().zip(&mut self.slots) {
-                *slot = slots.total(total.kind, begin);
-            }
-            self.sums.add(row, total.count);
+            self.groupings.iter_mut().for_each(|own| own.total(total, begin));
         }
         self.bounded()
     }
 
-    /// The answer: the `most` lines with the highest counts. A line is all rows that differ in their time alone.
-    pub fn finish(self, most: usize) -> Counts {
-        let rows = self.sums.into_rows();
-        let total = rows.iter().fold(0_u64, |sum, counted| sum.saturating_add(counted.count));
-        let (rows, more) = highest(&self.slots, rows, most);
-        // A text is looked for only where it is shown.
-        let keys =
-            |row: Row| self.slots.iter().zip(row).map(|(slots, slot)| slots.key(slot).clone()).collect();
-        let rows = rows.iter().map(|counted| CountRow { keys: keys(counted.row), count: counted.count });
-        Counts { rows: rows.collect(), total, more }
+    /// The answers, in the order in which they were asked for.
+    pub fn finish(self) -> Vec<Counts> {
+        self.groupings.into_iter().map(Grouping::finish).collect()
     }
 
     /// The boundary with which the interval begins that a time lies in.
@@ -127,41 +103,19 @@ impl Tally {
         end.map(|_| self.times[begin])
     }
 
-    /// What all tuples of a roll-up have in common.
-    fn row_of(&mut self, uid: Seq, begin: i64) -> Row {
-        let mut row = Row::default();
-        for (slot, slots) in row.iter_mut().zip(&mut self.slots) {
-            match slots.group {
-                ClickGroup::Time => *slot = slots.slot(GroupKey::Time(begin)),
-                ClickGroup::Link => *slot = slots.link(uid),
-                _ => {}
-            }
-        }
-        row
-    }
-
     fn bounded(&mut self) -> Result<(), TallyFault> {
-        if self.sums.are_beyond(MAX_ROWS) { Err(TallyFault::TooManyRows) } else { Ok(()) }
+        match self.groupings.iter_mut().any(|own| own.is_beyond(MAX_ROWS)) {
+            true => Err(TallyFault::TooManyRows),
+            false => Ok(()),
+        }
     }
 
-    fn rows(
-        &mut self,
-        bytes: &[u8],
-        base: Row,
-        dictionary: &(impl Dictionary + ?Sized),
-    ) -> Result<(), TallyFault> {
-        let Self { wanted, slots, sums, .. } = self;
+    fn rows(&mut self, bytes: &[u8], dictionary: &(impl Dictionary + ?Sized)) -> Result<(), TallyFault> {
+        let Self { wanted, groupings, .. } = self;
         each_row(bytes, |entry| {
-            if !wanted.iter_mut().all(|one| one.admits(entry.tuple.get(one.dimension), dictionary)) {
-                return;
+            if wanted.iter_mut().all(|one| one.admits(entry.tuple.get(one.dimension), dictionary)) {
+                groupings.iter_mut().for_each(|own| own.entry(&entry, dictionary));
             }
-            let mut row = base;
-            for (slot, slots) in row.iter_mut().zip(slots.iter_mut()) {
-                if let Some(dimension) = slots.group.dimension() {
-                    *slot = slots.number(entry.tuple.get(dimension), dictionary);
-                }
-            }
-            sums.add(row, entry.count);
         })?;
         Ok(())
     }
@@ -170,63 +124,36 @@ impl Tally {
     fn packed<W: Word>(
         &mut self,
         packed: &Packed<'_>,
-        base: Row,
         dictionary: &(impl Dictionary + ?Sized),
     ) -> Result<(), TallyFault> {
         if !self.tests(packed, dictionary) {
             return Ok(());
         }
-        let bits = self.parts(packed, dictionary);
-        let Self { tests, parts, cells, sums, .. } = self;
-        if bits > u64::BITS {
-            return Err(RollupFault::Malformed("width of a tuple").into());
-        }
-        let admitted = |word: W| tests.iter().all(|test| test.admitted[word.get(test.field) as usize]);
-        let cell =
-            |word: W| parts.iter().fold(0, |cell, part| cell | u64::from(word.get(part.field)) << part.shift);
-        let row = |cell: u64| row(base, parts, cell).ok_or(RollupFault::Malformed("an index"));
-        if bits <= MOST_CELLS_BITS {
-            cells.clear();
-            cells.resize(1 << bits, 0);
-            let mut add = |cell: usize, count| cells[cell] = cells[cell].saturating_add(count);
-            match (&tests[..], &parts[..]) {
-                // As most questions are: by the kind and at most one dimension.
-                ([test], []) => packed.scan(|word: W, count| {
-                    if test.admitted[word.get(test.field) as usize] {
-                        add(0, count);
+        self.groupings.iter_mut().try_for_each(|own| own.open(packed, dictionary))?;
+        let Self { tests, groupings, .. } = self;
+        let admitted = |word: W| tests.iter().all(|test| test.admits(word));
+        match (&tests[..], &mut groupings[..]) {
+            // As most questions are: by the kind and at most one dimension.
+            ([test], [own]) => match own.single() {
+                Some((cells, field)) => packed.scan(|word: W, count| {
+                    if test.admits(word) {
+                        let cell = &mut cells[word.get(field) as usize];
+                        *cell = cell.saturating_add(count);
                     }
                 }),
-                ([test], [part]) => packed.scan(|word: W, count| {
-                    if test.admitted[word.get(test.field) as usize] {
-                        add(word.get(part.field) as usize, count);
+                None => packed.scan(|word: W, count| {
+                    if test.admits(word) {
+                        own.add(word, count);
                     }
                 }),
-                _ => packed.scan(|word: W, count| {
-                    if admitted(word) {
-                        add(cell(word) as usize, count);
-                    }
-                }),
-            }?;
-            if let [part] = &parts[..] {
-                let added = sums.add_cells(base, &part.slots, cells);
-                return added.ok_or(RollupFault::Malformed("an index").into());
-            }
-            for (cell, count) in cells.iter().enumerate().filter(|(_, count)| **count > 0) {
-                sums.add(row(cell as u64)?, *count);
-            }
-            return Ok(());
-        }
-        let mut cells = HashMap::<u64, u64, foldhash::fast::RandomState>::default();
-        packed.scan(|word: W, count| {
-            if admitted(word) {
-                let sum = cells.entry(cell(word)).or_default();
-                *sum = sum.saturating_add(count);
-            }
-        })?;
-        for (cell, count) in cells {
-            sums.add(row(cell)?, count);
-        }
-        Ok(())
+            },
+            (_, all) => packed.scan(|word: W, count| {
+                if admitted(word) {
+                    all.iter_mut().for_each(|own| own.add(word, count));
+                }
+            }),
+        }?;
+        Ok(groupings.iter_mut().try_for_each(Grouping::close)?)
     }
 
     /// What a tuple of this roll-up has to pass; `false`: none can.
@@ -243,21 +170,6 @@ impl Tally {
         }
         true
     }
-
-    /// What the cell of a tuple of this roll-up is made of; its bits.
-    fn parts(&mut self, packed: &Packed<'_>, dictionary: &(impl Dictionary + ?Sized)) -> u32 {
-        let mut bits = 0;
-        for part in &mut self.parts {
-            let slots = &mut self.slots[part.place];
-            let Some(dimension) = slots.group.dimension() else { continue };
-            part.field = packed.field(dimension);
-            part.shift = bits;
-            part.slots.clear();
-            part.slots.extend(packed.values(dimension).iter().map(|value| slots.number(*value, dictionary)));
-            bits += part.field.bits();
-        }
-        bits
-    }
 }
 
 /// One list of the filter, for the roll-up that is being read.
@@ -268,32 +180,17 @@ struct Test {
     admitted: Vec<bool>,
 }
 
-/// One group, for the roll-up that is being read.
-#[derive(Default)]
-struct GroupPart {
-    /// Which of the question's groups it is.
-    place: usize,
-    field: Field,
-    /// Where its index stands in a cell.
-    shift: u32,
-    /// The slots of the values, by their indexes.
-    slots: Vec<u32>,
-}
-
-/// The row of a cell; `None`: it has an index without a value.
-fn row(base: Row, parts: &[GroupPart], cell: u64) -> Option<Row> {
-    let mut row = base;
-    for part in parts {
-        let index = (cell >> part.shift) as usize & (part.field.size() - 1);
-        row[part.place] = *part.slots.get(index)?;
+impl Test {
+    #[inline]
+    fn admits<W: Word>(&self, word: W) -> bool {
+        self.admitted[word.get(self.field) as usize]
     }
-    Some(row)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ask::QUARTER_MS;
+    use crate::ask::{CountRow, GroupKey, MAX_GROUPS, QUARTER_MS};
     use crate::batch::tests::any_click;
     use crate::rollup::Rollup;
     use crate::rollup::tests::Words;
@@ -316,6 +213,15 @@ mod tests {
         ClickGroup::Kind,
         ClickGroup::Link,
     ];
+
+    /// What is counted beside anything else.
+    const OTHERS: [ClickGroup; 2] = [ClickGroup::Referrer, ClickGroup::Kind];
+
+    fn tally(filter: &ClickFilter, groups: &[ClickGroup], times: &[i64], most: usize) -> Tally {
+        let mut tally = Tally::new(filter, times);
+        tally.by(groups, most).unwrap();
+        tally
+    }
 
     /// Clicks of a day on few links, so that many share a roll-up.
     fn clicks() -> impl Strategy<Value = Vec<Click>> {
@@ -413,7 +319,8 @@ mod tests {
             for click in fold {
                 rollups.entry((click.uid, quarter_start(click.at))).or_default().add(click, &mut words);
             }
-            let mut tally = Tally::new(&filter, &groups, &times).unwrap();
+            let mut tally = tally(&filter, &groups, &times, most);
+            tally.by(&OTHERS, usize::MAX).unwrap();
             for ((uid, start), mut rollup) in rollups {
                 let (mut grown, mut half) = (Vec::new(), Rollup::default());
                 for (at, entry) in rollup.entries().iter().enumerate() {
@@ -428,10 +335,12 @@ mod tests {
                 tally.click(click).unwrap();
             }
             let all = expected(&clicks, &filter, &groups, &times);
-            let counts = tally.finish(most);
+            let [counts, others] = &tally.finish()[..] else { panic!("two ways were asked for") };
+            let others_expected = expected(&clicks, &filter, &OTHERS, &times);
+            prop_assert_eq!(&others.rows, &first(others_expected, &OTHERS, usize::MAX).0);
             prop_assert_eq!(counts.total, all.iter().map(|row| row.count).sum::<u64>());
             let (first, more) = first(all, &groups, most);
-            prop_assert_eq!((counts.rows, counts.more), (first, more));
+            prop_assert_eq!((&counts.rows, counts.more), (&first, more));
         }
     }
 
@@ -440,9 +349,9 @@ mod tests {
         let total = Total { domain: DomainId(1), kind: Kind::Off, minute: START / 60_000, count: 7 };
         let times = [START / QUARTER_MS * QUARTER_MS, START + QUARTER_MS];
         let count = |filter: &ClickFilter| {
-            let mut tally = Tally::new(filter, &[ClickGroup::Kind, ClickGroup::Link], &times).unwrap();
+            let mut tally = tally(filter, &[ClickGroup::Kind, ClickGroup::Link], &times, usize::MAX);
             tally.total(&total).unwrap();
-            tally.finish(usize::MAX)
+            tally.finish().remove(0)
         };
         let row = CountRow { keys: vec![GroupKey::Kind(Kind::Off), GroupKey::Link(0)], count: 7 };
         assert_eq!(count(&ClickFilter::default()).rows, [row]);
@@ -460,20 +369,21 @@ mod tests {
         }
         let bytes = rollup.encode();
         let all = ClickFilter::default();
-        let tally = |groups: &[ClickGroup]| Tally::new(&all, groups, &[0, QUARTER_MS]).unwrap();
+        let tally = |groups: &[ClickGroup]| tally(&all, groups, &[0, QUARTER_MS], 1);
         for end in 1..bytes.len() {
             let mut tally = tally(&[ClickGroup::Browser]);
             assert!(matches!(tally.rollup(1, 0, &bytes[..end], &words), Err(TallyFault::Rollup(_))), "{end}");
         }
         let mut whole = tally(&[ClickGroup::Browser]);
         whole.rollup(1, 0, &bytes, &words).unwrap();
-        assert_eq!(whole.finish(1).total, (1..=40).sum::<u64>());
+        assert_eq!(whole.finish()[0].total, (1..=40).sum::<u64>());
         let mut long = tally(&[ClickGroup::Link, ClickGroup::Browser]);
         let enough = (0..MAX_ROWS as u64).find_map(|uid| long.rollup(uid, 0, &bytes, &words).err());
         assert_eq!(enough, Some(TallyFault::TooManyRows));
         let five =
             [ClickGroup::Time, ClickGroup::Kind, ClickGroup::Os, ClickGroup::Link, ClickGroup::Country];
-        assert!(matches!(Tally::new(&all, &five, &[]), Err(TallyFault::TooManyGroups)));
-        assert!(matches!(Tally::new(&all, &[five[0]; 2], &[]), Err(TallyFault::TooManyGroups)));
+        for groups in [&five[..], &[five[0]; 2]] {
+            assert!(matches!(Tally::new(&all, &[]).by(groups, 1), Err(TallyFault::TooManyGroups)));
+        }
     }
 }

@@ -58,9 +58,10 @@ fn rollup(data: &[u8]) {
     let groups = [ClickGroup::Kind, ClickGroup::Country, ClickGroup::Browser, ClickGroup::Language];
     let whole = Rollup::decode(data);
     for groups in [&groups[..0], &groups[..1], &groups] {
-        let mut tally = Tally::new(&ClickFilter::default(), groups, &[0, 1]).expect("few groups");
+        let mut tally = Tally::new(&ClickFilter::default(), &[0, 1]);
+        tally.by(groups, 9).expect("few groups");
         let counted = tally.rollup(1, 0, data, &Numbers);
-        let found = tally.finish(9).total;
+        let found = tally.finish()[0].total;
         match (&whole, counted) {
             (Ok(rollup), Ok(())) => assert_eq!(found, rollup.total()),
             (Ok(_), Err(fault)) => assert_eq!(fault, TallyFault::TooManyRows),

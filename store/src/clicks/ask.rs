@@ -48,9 +48,15 @@ pub(crate) async fn counts<R: ClickRows>(
     };
     let whole = [asked.quarters.0 * QUARTER, asked.quarters.1 * QUARTER];
     let times = if question.times.is_empty() { &whole[..] } else { &question.times };
-    let mut parts = vec![Part::new(&question.filter, &question.groups, times, question.most)?];
-    for split in &question.splits {
-        parts.push(Part::new(&split.filter, &split.groups, &whole, split.most)?);
+    let mut parts = vec![Part::new(&question.filter, &question.groups, times)];
+    parts[0].answer(0, &question.groups, question.most)?;
+    for (number, split) in question.splits.iter().enumerate() {
+        let part = Part::new(&split.filter, &split.groups, &whole);
+        let at = parts.iter().position(|own| own.counts_with(&part)).unwrap_or(parts.len());
+        if at == parts.len() {
+            parts.push(part);
+        }
+        parts[at].answer(number + 1, &split.groups, split.most)?;
     }
     let active = 0..parts.len();
     let mut count = Counting { parts, active, texts, step: Step::Quarter, visitors: BTreeMap::new() };
@@ -117,7 +123,7 @@ fn only(filter: &ClickFilter, groups: &[ClickGroup]) -> Option<Dimension> {
 
 /// What is counted so far.
 struct Counting {
-    /// That of the question, and behind it those of its splits.
+    /// That of the question first.
     parts: Vec<Part>,
     /// Those that the rows which are read are counted in.
     active: Range<usize>,
@@ -126,26 +132,34 @@ struct Counting {
     visitors: BTreeMap<i64, Sketch>,
 }
 
-/// What is counted in one way.
+/// What is counted out of the same sums or roll-ups at once: one or several answers.
 struct Part {
     tally: Tally,
+    filter: ClickFilter,
     /// The boundaries of its intervals.
     times: Vec<i64>,
     /// The dimension of which the sums are enough; `None`: whole roll-ups are read.
     only: Option<Dimension>,
-    /// Groups of it that are answered.
-    most: usize,
+    /// Which answers it gives: 0 is that of the question, and the others are those of its splits.
+    answers: Vec<usize>,
 }
 
 impl Part {
-    fn new(
-        filter: &ClickFilter,
-        groups: &[ClickGroup],
-        times: &[i64],
-        most: usize,
-    ) -> Result<Self, StoreFault> {
-        let tally = Tally::new(filter, groups, times).map_err(|e| fault(&e))?;
-        Ok(Self { tally, times: times.to_vec(), only: only(filter, groups), most })
+    fn new(filter: &ClickFilter, groups: &[ClickGroup], times: &[i64]) -> Self {
+        let (tally, only) = (Tally::new(filter, times), only(filter, groups));
+        Self { tally, filter: filter.clone(), times: times.to_vec(), only, answers: Vec::new() }
+    }
+
+    /// Whether what another one counts may be counted here.
+    fn counts_with(&self, other: &Self) -> bool {
+        (&self.filter, &self.times, self.only) == (&other.filter, &other.times, other.only)
+    }
+
+    /// Gives the `most` highest groups as the answer with this number.
+    fn answer(&mut self, number: usize, groups: &[ClickGroup], most: usize) -> Result<(), StoreFault> {
+        self.tally.by(groups, most).map_err(|e| fault(&e))?;
+        self.answers.push(number);
+        Ok(())
     }
 }
 
@@ -202,7 +216,8 @@ impl Counting {
     }
 
     fn finish(self) -> ClickAnswer {
-        let mut counts = self.parts.into_iter().map(|own| own.tally.finish(own.most));
+        let answers = self.parts.into_iter().flat_map(|own| own.answers.into_iter().zip(own.tally.finish()));
+        let mut counts = answers.collect::<BTreeMap<_, _>>().into_values();
         let Counts { rows, total, more } = counts.next().unwrap_or_default();
         let splits = counts.map(|Counts { rows, total, .. }| SplitAnswer { groups: rows, total }).collect();
         let day = |(day, sketch): (i64, Sketch)| DayVisitors { day, visitors: sketch.count() };

@@ -169,7 +169,7 @@ mod tests {
 
     #[test]
     fn a_part_of_time_is_undivided_if_no_boundary_is_inside_it() {
-        let part = |times: &[i64]| Part::new(&clicks::ask::ClickFilter::default(), &[], times, 1).unwrap();
+        let part = |times: &[i64]| Part::new(&clicks::ask::ClickFilter::default(), &[], times);
         let asked = part(&[10, 20, 30]);
         for (from, before, is_one) in
             [(10, 20, true), (10, 21, false), (9, 11, false), (0, 10, true), (30, 99, true), (12, 18, true)]

@@ -45,19 +45,23 @@ fn arrays(columns: &[Vec<i64>]) -> Vec<Param<'_>> {
     columns.iter().map(|column| (column as _, Type::INT8_ARRAY)).collect()
 }
 
-/// What is between two keys: row by row, and the first column once more, by which partitions are left out.
-fn between(table: Table) -> String {
-    let columns = table.columns();
-    let places = |from: usize| {
-        let places: Vec<String> = (from..).take(columns.len()).map(|at| format!("${at}")).collect();
-        places.join(", ")
+/// From one key on and before another. An index is read from where all columns say, but up to where the first of those that are compared as
+/// a row says: so columns in which both keys are equal stand apart. What begins or ends a whole value is compared by it alone. By the
+/// first column, in front of a row once more, partitions are left out.
+fn between(table: Table, from: &CellKey, before: &CellKey) -> String {
+    let (columns, width) = (table.columns(), table.columns().len());
+    let equal = (0..width - 1).take_while(|&column| from[column] == before[column]).count();
+    let side = |sign: &str, key: &CellKey, first: usize| {
+        let end = if key[equal + 1..width].iter().all(|part| *part == i64::MIN) { equal + 1 } else { width };
+        let places: Vec<String> = (equal..end).map(|column| format!("${}", first + column)).collect();
+        format!("({}) {sign} ({})", columns[equal..end].join(", "), places.join(", "))
     };
-    let (all, first, behind) = (columns.join(", "), columns[0], 1 + columns.len());
-    format!(
-        "({all}) >= ({}) AND ({all}) < ({}) AND {first} BETWEEN $1 AND ${behind}",
-        places(1),
-        places(behind)
-    )
+    let mut all: Vec<String> = (0..equal).map(|at| format!("{} = ${}", columns[at], at + 1)).collect();
+    all.extend([side(">=", from, 1), side("<", before, 1 + width)]);
+    if equal == 0 {
+        all.push(format!("{} BETWEEN $1 AND ${}", columns[0], 1 + width));
+    }
+    all.join(" AND ")
 }
 
 /// The rows of some subjects in one month, from one quarter on and before another, by [`of_subjects`].
@@ -92,7 +96,7 @@ impl Rows<'_, '_> {
         let sql = format!(
             "SELECT {columns}{more} FROM click_{} WHERE {} ORDER BY {columns} LIMIT ${}",
             table.name(),
-            between(table),
+            between(table, from, before),
             1 + 2 * width
         );
         let limit = most(count);
@@ -196,7 +200,7 @@ impl ClickRows for Rows<'_, '_> {
 
     async fn remove(&self, table: Table, from: CellKey, before: CellKey) -> Result<(), TryFault> {
         let width = table.columns().len();
-        let sql = format!("DELETE FROM click_{} WHERE {}", table.name(), between(table));
+        let sql = format!("DELETE FROM click_{} WHERE {}", table.name(), between(table, &from, &before));
         let given = from[..width].iter().chain(&before[..width]);
         let given: Vec<Param<'_>> = given.map(|number| (number as _, Type::INT8)).collect();
         self.0.rows(&sql, &given).await.map(drop)
@@ -488,4 +492,32 @@ fn place(rows: &[Row]) -> Result<Place, TryFault> {
     let none = || StoreFault::Corrupt("click_of has no row".into());
     let row = rows.first().ok_or_else(none)?;
     Ok(Place { batch: number(row, 0)?, click: number(row, 1)? })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_two_keys_share_is_compared_by_itself() {
+        let (of, least) = (|from, before| between(Table::Runs, &from, &before), i64::MIN);
+        assert_eq!(
+            of([5, 7, 3], [5, 7, 9]),
+            "month = $1 AND subject = $2 AND (start) >= ($3) AND (start) < ($6)"
+        );
+        assert_eq!(
+            of([5, 7, 3], [5, 8, 9]),
+            "month = $1 AND (subject, start) >= ($2, $3) AND (subject, start) < ($5, $6)"
+        );
+        assert_eq!(of([5, 7, least], [5, 8, least]), "month = $1 AND (subject) >= ($2) AND (subject) < ($5)");
+        assert_eq!(
+            of([5, 7, 3], [6, least, least]),
+            "(month, subject, start) >= ($1, $2, $3) AND (month) < ($4) AND month BETWEEN $1 AND $4"
+        );
+        assert_eq!(of([5; 3], [5; 3]), "month = $1 AND subject = $2 AND (start) >= ($3) AND (start) < ($6)");
+        assert_eq!(
+            between(Table::Texts, &[1, 0, 0], &[1, 0, 0]),
+            "(number) >= ($1) AND (number) < ($2) AND number BETWEEN $1 AND $2"
+        );
+    }
 }
