@@ -370,10 +370,10 @@ fn prepare(
     let restored = match is_heir {
         true => sys::behind_others(|| {
             shared.clicks.iter().for_each(Clicks::prepare); // not when it takes over
-            restore()
+            worker::measured_beside(restore)
         })
         .map_err(|fault| StartFault::because("cannot start the thread that loads links", fault))?,
-        false => restore(),
+        false => worker::measured_beside(restore),
     };
     let keeper = shared.snapshot.as_ref().map(|_| Keeper::start(Arc::clone(&shared), restored.is_some()));
     let keeper = keeper.transpose()?;

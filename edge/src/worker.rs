@@ -44,6 +44,7 @@ use timing::Timing;
 
 use crate::driver::Driver;
 
+pub use clock::measured_beside;
 pub use runtime::best_driver;
 
 /// At the end of a drain, for connections that are silent to be told, and for answers that are being written.

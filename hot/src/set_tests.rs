@@ -268,6 +268,26 @@ fn a_file_is_put_back_as_it_was_left() {
 }
 
 #[test]
+fn a_file_finds_room_as_large_as_it_needs() {
+    let (entries, StoredValue::Live { link: own, .. }) = (200_000, link("a")) else { panic!() };
+    let places =
+        |set: &Set| -> Vec<usize> { set.map.shards().iter().map(|shard| shard.read().buckets()).collect() };
+    let [room, none] = [entries, 0].map(|room| {
+        let set = Set::sized(1 << 30, 1_024, 64);
+        set.make_room(room);
+        let before = places(&set);
+        for number in 0..entries as u32 {
+            set.put_back(&key(number), 3, 5, &StoredValue::Live { link: own.clone(), uid: Some(2) });
+        }
+        let after = places(&set);
+        (before.iter().zip(&after).filter(|(before, after)| before < after).count(), after)
+    });
+    assert!(room.0 <= 12 && none.0 == 64, "{} of 64 tables grew, {} without room", room.0, none.0);
+    let [room, none] = [room.1, none.1].map(|places| places.iter().sum::<usize>());
+    assert!(room * 10 <= none * 11, "{room} places, {none} without room");
+}
+
+#[test]
 fn only_what_is_confirmed_is_dumped_or_has_a_version() {
     let set = new(1 << 20);
     set.apply(&key(1), 1, Some(&link("a")));

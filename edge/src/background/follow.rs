@@ -383,7 +383,7 @@ impl FollowDriver {
 
     /// `domains`: all that there are, and the seq that they were read at.
     fn reset(&mut self, start: Position, (as_of, entries): (Seq, Vec<v1::Entry>)) {
-        tracing::info!(name: "begins_anew", seq = start.seq, "the edge begins anew");
+        tracing::info!(name: "begins_anew", seq = start.seq, "the edge begins anew: control sends it all links, as at a first start");
         self.shared.feed.resets.fetch_add(1, Ordering::Relaxed);
         let (shared, as_of) = (&self.shared, as_of.max(start.seq));
         let entry = |entry: &v1::Entry| records::domain(shared, &entry.key, &entry.record, as_of);

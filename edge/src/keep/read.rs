@@ -76,6 +76,7 @@ fn load(mut file: &File, shared: &Shared) -> Result<(LoadedSnapshot, Metadata), 
     file.rewind()?;
     let (set, position) = (&shared.set, header.position);
     set.restore(position, footer.seen);
+    set.make_room(usize::try_from(footer.count).unwrap_or_default());
     let mut complete = footer.complete;
     let mut reader = SnapshotReader::new(BufReader::with_capacity(BUFFER, file))?;
     let mut domains = Vec::new();

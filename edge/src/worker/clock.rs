@@ -1,7 +1,18 @@
 //! What time it is on this thread: one cheap reading a turn, set right by the system's clock at every tick.
 
 use hot::Stamp;
+use std::thread;
 use std::time::{SystemTime, UNIX_EPOCH};
+
+/// Does something, and measures meanwhile how fast the processor's counter goes. The first clock of a process waits for that, some
+/// ms and up to 0.2 s of a core that is busy: a worker would answer nobody meanwhile.
+pub fn measured_beside<R>(then: impl FnOnce() -> R) -> R {
+    thread::scope(|scope| {
+        // Where there is no room for a thread, the first worker measures.
+        let _ = thread::Builder::new().name("counter".to_owned()).spawn_scoped(scope, quanta::Clock::new);
+        then()
+    })
+}
 
 pub struct Clock {
     counter: quanta::Clock,

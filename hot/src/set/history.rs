@@ -1,6 +1,7 @@
 //! How a set begins again: resets (R5), another history (R4), completeness (R6c), and a start from a file (R8b).
 
 use super::eviction::Entrance;
+use super::hasher::part_of;
 use super::put::PutDecision;
 use super::slot::{GENERATIONS, Slot};
 use super::{Set, StoredValue};
@@ -130,6 +131,18 @@ impl Set {
         }
         self.applied.store(at.seq, Ordering::Release);
         self.seen.store(seen, Ordering::Release);
+    }
+
+    /// Makes room for so many entries of a file: tables that grow one by one would move each of them once more.
+    pub fn make_room(&self, entries: usize) {
+        let shards = self.map.shards();
+        for (index, shard) in shards.iter().enumerate() {
+            let expected = entries as f64 * part_of(index, shards.len());
+            // By chance a shard holds more or less, and a table that is too large stays so: one that is too small grows.
+            let surely = expected - 2.0 * expected.sqrt();
+            let hasher = |(held, _): &(Slot, _)| held.hash_by(self.map.hasher());
+            shard.write().reserve(surely.max(0.0) as usize, hasher);
+        }
     }
 
     /// R8b: one entry of the file. Still before any thread uses the set, but several may do this.
