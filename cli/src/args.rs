@@ -22,7 +22,7 @@ pub use doctor::Doctor;
 pub use domains::{DomainCommand, DomainFields, DomainWrite};
 pub use files::{Conform, Export, ExportFormat, Format, Import, ReadArgs};
 pub use keys::{Certs, Credential, EdgeCredential, FIRST_KEY, KeysCommand, Mint};
-pub use links::{Ack, ExistingLink, Explain, LinkCommand, Restore, Update};
+pub use links::{Ack, DeletedLinks, ExistingLink, Explain, LinkCommand, Restore, Update};
 pub use moments::FlagTime;
 pub use named::{AddressedCode, named};
 pub use tags::TagCommand;
@@ -93,7 +93,7 @@ pub enum Command {
         #[command(subcommand)]
         command: TargetCommand,
     },
-    /// Shows how often links were clicked, by whom, from where and when
+    /// Shows how often links of one domain were clicked, by whom, from where and when
     Clicks(Box<Clicks>),
     /// Shows the edges and the log they follow
     Feed {
@@ -103,9 +103,11 @@ pub enum Command {
     },
     /// Takes many links from a file
     Import(Import),
-    /// Writes every link of a domain, in the order of their codes
+    /// Writes every link of one domain, in the order of their codes
     Export(Export),
     /// Asks an edge for every link of a file: exit status 1 when an answer is another than the file's
+    ///
+    /// It asks for 100 codes that no link has, too: linkr clicks --unknown shows them afterwards.
     Conform(Conform),
     /// Takes a copy of the store, while a linkr runs on it, and says at which position it is
     Backup(Backup),
@@ -538,7 +540,7 @@ pub struct Server {
     /// The server.
     #[command(flatten)]
     pub api: Api,
-    /// The domain of the links, a host name; `-` is the default one
+    /// The one domain whose links are meant, a host name; `-` is the default one
     #[arg(long, default_value = "-", value_parser = domain)]
     pub domain: String,
 }

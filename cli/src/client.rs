@@ -107,10 +107,18 @@ fn refused(status: &Status, api: &Api) -> CommandFault {
             format!("{url} does not know this request: is it the API, and of no older linkr?")
         }
         Code::Unauthenticated => match api.credential.origin(url) {
-            None => format!(
-                "{said}: give --key-file, LINKR_KEY or LINKR_KEY_FILE; where there is no key yet, linkr control mint-key \
-                 makes one"
-            ),
+            None => {
+                let looked = api.credential.looked_for(url).map_or_else(String::new, |file| {
+                    format!(
+                        "no {} is found: set LINKR_DATA_DIR to the --data-dir of linkr up, or ",
+                        file.display()
+                    )
+                });
+                format!(
+                    "{said}: {looked}give --key-file, LINKR_KEY or LINKR_KEY_FILE; where there is no key yet, linkr \
+                     control mint-key makes one"
+                )
+            }
             Some(place) => format!(
                 "{said} (the one of {place}): give another with --key-file; where there is none, linkr control mint-key \
                  makes one"

@@ -155,31 +155,37 @@ fn both_halves() -> Result<(), String> {
     })
 }
 
-/// A test of ten minutes that takes a tenth of a core meanwhile.
-const ORDINARY_LOAD: &str = "alerts::expressions::ordinary_load_raises_nothing";
+/// A test of `e2e` that takes a core for as long as it takes.
+const IN_A_BROWSER: &str = "pages::browser::every_task_is_done_in_a_real_browser";
 
-/// The half that waits or only computes: CI runs it beside `test`.
+/// The half that waits or only computes: CI runs it beside `test`. Whole processes mostly wait for ten minutes, two at a time: one of
+/// them is ordinary load, which takes as long.
 fn half_beside() -> Result<(), String> {
     let (computing, others): (Vec<_>, Vec<_>) =
         suites::build(&TESTS)?.into_iter().partition(suites::TestProgram::computes);
     let e2e: Vec<_> = others.into_iter().filter(|program| program.target == "e2e").collect();
-    let ignored = |words| suites::Choice { threads: "2", ignored: true, words };
     std::thread::scope(|scope| {
-        let load = scope.spawn(|| suites::run(&e2e, &ignored(&["--exact", ORDINARY_LOAD])));
+        let waiting = scope.spawn(|| suites::run(&e2e, &ignored("2", &["--skip", IN_A_BROWSER])));
         suites::take_what_is_left();
-        suites::run(&computing, &ignored(&[]))?;
+        suites::run(&computing, &ignored("2", &[]))?;
         cargo(&THREADS, &[])?;
         fuzz::build()?;
-        load.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        waiting.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     })
 }
 
-/// The other half: servers under load, some of them against the clock, and then the fuzzers.
+/// The other half: a browser, servers under load, some of them against the clock, and then the fuzzers.
 fn half_alone() -> Result<(), String> {
-    let programs: Vec<_> = suites::build(&TESTS)?.into_iter().filter(|program| !program.computes()).collect();
-    let choice = suites::Choice { threads: &threads(), ignored: true, words: &["--skip", ORDINARY_LOAD] };
-    suites::run(&programs, &choice)?;
+    let programs = suites::build(&TESTS)?.into_iter().filter(|program| !program.computes());
+    let (e2e, others): (Vec<_>, Vec<_>) = programs.partition(|program| program.target == "e2e");
+    suites::run(&e2e, &ignored("1", &["--exact", IN_A_BROWSER]))?;
+    suites::run(&others, &ignored(&threads(), &[]))?;
     fuzz::run(20, &fuzz::TARGETS)
+}
+
+/// The tests that `test` names and leaves out.
+fn ignored<'a>(threads: &'a str, words: &'a [&'a str]) -> suites::Choice<'a> {
+    suites::Choice { threads, ignored: true, words }
 }
 
 /// Apart from the others, since with the feature every shared word of the set is one of the test's. It is chosen in the whole
@@ -254,14 +260,14 @@ fn cargo_with(words: &[&str], more: &[String], env: &[(&str, &str)]) -> Result<(
 
 #[cfg(test)]
 mod tests {
-    use super::ORDINARY_LOAD;
+    use super::IN_A_BROWSER;
 
     /// libtest passes where it finds no test of a name.
     #[test]
-    fn the_ordinary_load_is_a_test() {
-        let source = include_str!("../../cli/tests/e2e/alerts/expressions.rs");
-        let (folder, name) = ORDINARY_LOAD.rsplit_once("::").unwrap();
-        assert_eq!(folder, "alerts::expressions");
-        assert!(source.contains(&format!("fn {name}()")), "{ORDINARY_LOAD}");
+    fn what_is_in_a_browser_is_a_test() {
+        let source = include_str!("../../cli/tests/e2e/pages/browser.rs");
+        let (folder, name) = IN_A_BROWSER.rsplit_once("::").unwrap();
+        assert_eq!(folder, "pages::browser");
+        assert!(source.contains(&format!("fn {name}()")), "{IN_A_BROWSER}");
     }
 }

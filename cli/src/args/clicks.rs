@@ -215,7 +215,7 @@ pub struct ClickServer {
     /// The key.
     #[command(flatten)]
     pub credential: Credential,
-    /// The domain of the links, a host name; `-` is the default one
+    /// The one domain whose links are meant, a host name; `-` is the default one
     #[arg(long, default_value = "-", value_parser = domain)]
     pub domain: String,
     /// How results are printed

@@ -128,6 +128,11 @@ impl Credential {
         Access { key, ca: self.server_ca.clone(), identity: None }
     }
 
+    /// Where a key was looked for that this server could be shown, and none is; `None`: a server elsewhere is shown none.
+    pub fn looked_for(&self, server: &str) -> Option<PathBuf> {
+        is_here(server).then(|| std::path::absolute(first_key()).unwrap_or_else(|_| first_key()))
+    }
+
     /// Where the key that this server is shown comes from.
     pub fn origin(&self, server: &str) -> Option<String> {
         match self.access(server).key {

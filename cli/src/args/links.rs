@@ -63,9 +63,9 @@ pub enum LinkCommand {
     },
     /// Changes the given fields of a link
     Update(Box<Update>),
-    /// Deletes a link: its code answers 410 and stays taken for 30 days, or for good if it was ever clicked; so long 'undelete'
-    /// brings it back
-    Delete(ExistingLink),
+    /// Deletes a link, or several of a domain, then all or none: its code answers 410 and stays taken for 30 days, or for good if
+    /// it was ever clicked; so long 'undelete' brings it back
+    Delete(DeletedLinks),
     /// Brings a deleted link back as it was, within 30 days; at any time if it was ever clicked
     Undelete(ExistingLink),
     /// Lists what a link was, and who made it so, the latest first
@@ -105,7 +105,7 @@ pub enum LinkCommand {
         #[command(flatten)]
         server: Server,
     },
-    /// Counts links
+    /// Counts the links of one domain
     Count {
         /// The links to count, as for 'link list'
         #[arg(long, default_value = "", hide_default_value = true)]
@@ -116,7 +116,7 @@ pub enum LinkCommand {
         #[command(flatten)]
         server: Server,
     },
-    /// Lists links
+    /// Lists the links of one domain
     List {
         /// Which ones, such as 'code = "abc*" AND tags:"x" AND create_time >= "2026-01-01T00:00:00Z"', or
         /// 'external_id = "x"'
@@ -163,6 +163,25 @@ pub struct ExistingLink {
     #[arg(value_parser = named)]
     pub code: AddressedCode,
     /// Only if the link still has this etag
+    #[arg(long)]
+    pub etag: Option<String>,
+    /// Makes a retry safe: for 48 hours the same id with the same request answers as the first time
+    #[arg(long, value_name = "ID")]
+    pub request_id: Option<String>,
+    /// When it is done
+    #[arg(long, default_value = "durable", value_name = "WHEN")]
+    pub ack: Ack,
+    #[command(flatten)]
+    pub server: Server,
+}
+
+/// `linkr link delete`.
+#[derive(Args)]
+pub struct DeletedLinks {
+    /// Their codes, or their whole addresses, at most 1,000
+    #[arg(value_name = "CODE", required = true, value_parser = named)]
+    pub codes: Vec<AddressedCode>,
+    /// Only if the link, one alone, still has this etag
     #[arg(long)]
     pub etag: Option<String>,
     /// Makes a retry safe: for 48 hours the same id with the same request answers as the first time

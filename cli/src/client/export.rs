@@ -3,11 +3,12 @@
 mod nginx;
 
 use super::fields::{FIELDS, csv_cell, object};
-use super::{connect, parent, refused};
+use super::{channel, links_of, parent, refused};
 use crate::args::{Export, ExportFormat, Format};
 use crate::fault::CommandFault;
 use crate::out;
-use proto::v1::{ExportLinksRequest, Link};
+use proto::client::KeyedChannel;
+use proto::v1::{ExportLinksRequest, Link, ListDomainsRequest, domains_client::DomainsClient};
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::{BufWriter, ErrorKind, Write};
@@ -22,9 +23,9 @@ pub async fn export(args: Export) -> Result<(), CommandFault> {
     };
     let format = args.format.unwrap_or(by_name);
     let request = ExportLinksRequest { parent: parent(&args.server.domain), show_deleted: args.show_deleted };
-    let mut client = connect(&args.server.api).await?;
-    let mut parts =
-        client.export_links(request).await.map_err(|s| refused(&s, &args.server.api))?.into_inner();
+    let way = channel(&args.server.api).await?;
+    let parts = links_of(way.clone()).export_links(request).await;
+    let mut parts = parts.map_err(|s| refused(&s, &args.server.api))?.into_inner();
     let file = args.file.as_deref().filter(|file| *file != Path::new("-"));
     let mut sink = Sink::open(file)?;
     let place = file.map_or("standard output".to_owned(), |file| file.display().to_string());
@@ -52,7 +53,22 @@ pub async fn export(args: Export) -> Result<(), CommandFault> {
     }
     sink.finish().map_err(to_sink)?;
     map.say();
+    if args.server.domain == "-"
+        && let Some(other) = other_domain(way).await
+    {
+        out::note(&format!(
+            "only links of the default domain were written: --domain names another, such as {}",
+            out::plain(&other)
+        ));
+    }
     Ok(())
+}
+
+/// A domain that is not the default one; `None` also where the server does not say.
+async fn other_domain(way: KeyedChannel) -> Option<String> {
+    let request = ListDomainsRequest { page_size: 2, ..Default::default() };
+    let page = DomainsClient::new(way).list_domains(request).await.ok()?.into_inner();
+    page.domains.into_iter().map(|domain| domain.domain).find(|domain| domain != "-")
 }
 
 /// The fields that an export writes of a link.

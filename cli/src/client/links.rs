@@ -3,7 +3,7 @@
 use super::fields::{cell, set_cell, travelling};
 use super::place::{LinkPlace, place};
 use super::{Client, call, connect, links_of, parent, refused, show, spelled};
-use crate::args::{Ack, Api, ExistingLink, LinkCommand, Output, Restore, Server, Update};
+use crate::args::{Ack, Api, DeletedLinks, ExistingLink, LinkCommand, Output, Restore, Server, Update};
 use crate::fault::CommandFault;
 use crate::out;
 use prost_types::FieldMask;
@@ -52,16 +52,7 @@ pub async fn links(command: LinkCommand) -> Result<(), CommandFault> {
             show::link(&link, server.api.output)
         }
         LinkCommand::Update(update) => change(*update).await,
-        LinkCommand::Delete(ExistingLink { code, etag, request_id, ack, server }) => {
-            let request = v1::DeleteLinkRequest {
-                name: place(code, &server).await?.name(),
-                etag: quoted(etag),
-                request_id: request_id.unwrap_or_default(),
-                ack: on_wire(ack),
-                ..Default::default()
-            };
-            written(&server.api, async |links| links.delete_link(request).await).await
-        }
+        LinkCommand::Delete(links) => deleted(links).await,
         LinkCommand::Undelete(ExistingLink { code, etag, request_id, ack, server }) => {
             let request = v1::UndeleteLinkRequest {
                 name: place(code, &server).await?.name(),
@@ -197,6 +188,34 @@ async fn written(
     ask: impl AsyncFnOnce(&mut Client) -> Result<Response<v1::Link>, Status>,
 ) -> Result<(), CommandFault> {
     show::written(&call(api, links_of, ask).await?, api.output)
+}
+
+/// Deletes a link, or several in one call.
+async fn deleted(links: DeletedLinks) -> Result<(), CommandFault> {
+    let DeletedLinks { codes, etag, request_id, ack, server } = links;
+    if codes.len() > 1 && etag.is_some() {
+        return Err(CommandFault::new("--etag is that of one link: give one code with it"));
+    }
+    let (mut domain, mut requests) = (String::new(), Vec::with_capacity(codes.len()));
+    for code in codes {
+        let place = place(code, &server).await?;
+        requests.push(v1::DeleteLinkRequest { name: place.name(), ..Default::default() });
+        domain = place.domain;
+    }
+    let (api, request_id, ack) = (&server.api, request_id.unwrap_or_default(), on_wire(ack));
+    if let [one] = requests.as_slice() {
+        let request = v1::DeleteLinkRequest { etag: quoted(etag), request_id, ack, ..one.clone() };
+        return written(api, async |links| links.delete_link(request).await).await;
+    }
+    let parent = parent(&domain);
+    let request = v1::BatchDeleteLinksRequest { parent, requests, request_id, ack, ..Default::default() };
+    let done =
+        call(api, links_of, async |links: &mut Client| links.batch_delete_links(request).await).await?;
+    match api.output {
+        Output::Json => out::json(&proto::json::value(&done))?,
+        Output::Text | Output::Url => show::links(&done.links, "", api.output)?,
+    }
+    show::propagation(done.propagation.as_ref(), api.output)
 }
 
 async fn change(update: Update) -> Result<(), CommandFault> {

@@ -125,6 +125,7 @@ mod tests {
             running: Some(serving("127.0.0.1:8082")),
             others: vec![("10.0.0.2:8083".into(), Ok(serving("10.0.0.2:8083")))],
             sqlite: Some(Ok(store::TableSurvey::default())),
+            clicks_unusable: None,
             postgres: Some(Ok(survey)),
             redis: Some(Ok(redis)),
         }

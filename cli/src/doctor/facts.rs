@@ -23,6 +23,8 @@ pub struct Facts {
     pub running: Option<Running>,
     /// What answers at the addresses of `--also`, or why nothing does.
     pub others: Vec<(String, Result<Running, String>)>,
+    /// Why this user cannot use the file of the clicks beside that of SQLite; `None`: he can, or there is none.
+    pub clicks_unusable: Option<String>,
     /// What PostgreSQL says of itself, or why it says nothing; `None`: there is none.
     pub postgres: Option<Result<store::postgres::Survey, String>>,
     /// Tables in the file of SQLite as a start finds them, or why the file cannot be read; `None`: the links are in no file.

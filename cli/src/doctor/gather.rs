@@ -84,6 +84,7 @@ pub fn facts(server: &Command, also: &[String]) -> Option<Facts> {
         }
     });
     let sqlite = parts.sqlite.as_deref().map(store::sqlite::survey);
+    let clicks_unusable = parts.sqlite.as_deref().and_then(files::clicks_unusable);
     let named = named(&parts);
     let left = parts.sqlite.iter().flat_map(|store| store::left(store));
     let left = left.chain(parts.snapshot.and_then(files::bad_beside)).collect();
@@ -102,6 +103,7 @@ pub fn facts(server: &Command, also: &[String]) -> Option<Facts> {
         running,
         others,
         sqlite,
+        clicks_unusable,
         postgres,
         redis,
     })

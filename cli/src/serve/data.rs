@@ -49,7 +49,7 @@ fn unusable(file: &Path, why: &std::io::Error) -> CommandFault {
 }
 
 /// The first start makes a key that allows everything but to be an edge, for clients on this machine. A later one makes
-/// another if the file is gone, or is that of another store.
+/// another if the file is gone, or is that of another store; not in the place of one that somebody revoked.
 pub fn first_key(dir: &Path, store: &dyn Repository) -> Result<(), CommandFault> {
     let file = dir.join(FIRST_KEY);
     match own::read(&file) {
@@ -59,7 +59,13 @@ pub fn first_key(dir: &Path, store: &dyn Repository) -> Result<(), CommandFault>
             let text = text.map_err(|why| unusable(&file, &why))?;
             if let Some(secret) = keys::Secret::parse(text.trim()) {
                 let known = store.key_rows().key(&secret.id()).map_err(CommandFault::new)?;
-                if known.is_some_and(|row| row.hash == secret.hash()) {
+                if let Some(row) = known.filter(|row| row.hash == secret.hash()) {
+                    if row.revoke_time.is_some() {
+                        tracing::warn!(
+                            name: "first_key_revoked", file = %file.display(),
+                            "the key in this file was revoked and opens nothing: remove the file, and the next start makes another"
+                        );
+                    }
                     return Ok(());
                 }
             }

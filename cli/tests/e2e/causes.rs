@@ -341,7 +341,10 @@ fn keys_that_open_nothing() {
     fs::set_permissions(&other, fs::Permissions::from_mode(0o600)).unwrap();
     says(&ask("other.key"), &["other.key", "--key-file", "mint-key"]);
     let away = Dir::new();
-    says(&run(&away, &["link", "list", "--server", &url]), &["--key-file", "LINKR_KEY_FILE", "mint-key"]);
+    let folder = away.path().file_name().unwrap().to_str().unwrap();
+    let looked = format!("{folder}/linkr-data/admin.key is found: set LINKR_DATA_DIR to the --data-dir");
+    let wanted = [&*looked, "--key-file", "LINKR_KEY_FILE", "mint-key"];
+    says(&run(&away, &["link", "list", "--server", &url]), &wanted);
 
     // As Windows writes it, and open to others: it is told, and taken.
     dir.write("open.key", format!("\u{feff}{}\r\n", good.trim()));

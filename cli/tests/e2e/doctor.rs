@@ -324,7 +324,7 @@ fn a_real_postgres() {
     }
 }
 
-/// A file that an earlier linkr left, and one that nothing can read.
+/// A file that an earlier linkr left, and ones that nothing can read.
 #[test]
 fn a_store_of_before() {
     let _turn = beside_others();
@@ -335,6 +335,11 @@ fn a_store_of_before() {
     assert!(up.exited().success());
     let words = [&["up", "--data-dir", "data", "--clicks-spool-bytes", "1MiB"], &NOBODY[..]].concat();
     let before = sound(&dir, &words);
+    let clicks = dir.file("data/linkr.db.clicks");
+    let _ = fs::remove_file(&clicks); // the first batch makes it
+    fs::create_dir(&clicks).unwrap(); // root opens every file, and no folder
+    finds(&before, &told(doctor(&dir, &words)), "clicks_unusable");
+    fs::remove_dir(&clicks).unwrap();
     let store = rusqlite::Connection::open(dir.file("data/linkr.db")).unwrap();
     let last = "DELETE FROM refinery_schema_history WHERE version = (SELECT max(version) FROM refinery_schema_history)";
     store.execute(last, []).unwrap();

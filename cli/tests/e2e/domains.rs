@@ -1,6 +1,6 @@
 //! Two domains on one edge, from the outside: the same code in both, hosts that nobody claims, a start from the file.
 
-use crate::support::{Answer, Connection, Dir, LINKR, Linkr, beside_others, command, until};
+use crate::support::{Answer, Connection, Dir, LINKR, Linkr, beside_others, command, text, until};
 use std::io::{Read, Write};
 use std::net::TcpStream;
 
@@ -93,6 +93,8 @@ fn a_domain_says_where_else_its_visitors_are_led() {
     linkr.ok(&dir, &same);
     // What an export writes comes back as it was.
     linkr.ok(&dir, &["export", &dir.file("a.csv"), "--domain", "a.example"]);
+    let of_default = text(&linkr.run(&dir, &["export"]).stderr);
+    assert!(of_default.contains("only links of the default domain"), "{of_default}");
     let told = linkr.ok(&dir, &["import", &dir.file("a.csv"), "--domain", "a.example"]);
     assert!(told.contains("created 0, updated 0, skipped 4, rejected 0"), "{told}");
     let clear = [

@@ -69,9 +69,18 @@ fn a_newcomer_never_sees_a_key() {
     assert_eq!(calls, ["RevokeKey", "CreateKey"], "{audit}");
     drop(linkr);
 
-    // The same key after a restart; another one if its file is gone.
+    // The same key after a restart, also once it is revoked, which the log says; another one if its file is gone.
     let linkr = up();
     assert_eq!(std::fs::read_to_string(&key).unwrap(), first);
+    assert!(!linkr.stderr().contains("first_key_revoked"), "{}", linkr.stderr());
+    let url = format!("http://{}", linkr.api());
+    let listed = text(&client(&dir, &["keys", "list", "--server", &url]).stdout);
+    let id = listed.lines().find(|line| line.contains(" admin ")).unwrap().split(' ').next().unwrap();
+    assert!(client(&dir, &["keys", "revoke", id, "--server", &url]).status.success());
+    drop(linkr);
+    let linkr = up();
+    assert_eq!(std::fs::read_to_string(&key).unwrap(), first);
+    until("the log to say so", || linkr.stderr().contains("first_key_revoked").then_some(()));
     drop(linkr);
     std::fs::remove_file(&key).unwrap();
     let linkr = up();

@@ -14,6 +14,24 @@ fn refused(done: &Output, wanted: &[&str]) {
     }
 }
 
+/// All of them, or none.
+#[test]
+fn several_links_are_deleted_at_once() {
+    let _turn = beside_others();
+    let dir = Dir::new();
+    let linkr = Linkr::up(&dir);
+    for code in ["a", "b", "c"] {
+        linkr.ok(&dir, &["link", "create", "https://a.example/", "--code", code]);
+    }
+    refused(&linkr.run(&dir, &["link", "delete", "a", "none"]), &["none", "NOT_FOUND"]);
+    refused(&linkr.run(&dir, &["link", "delete", "a", "b", "--etag", "1"]), &["--etag", "one code"]);
+    let said = linkr.ok(&dir, &["link", "delete", "a", "/b", "--ack", "propagated"]);
+    for line in ["a  https://a.example/  (deleted)\n", "b  https://a.example/  (deleted)\n", "applied_by "] {
+        assert!(said.contains(line), "{line:?} is not in: {said}");
+    }
+    assert_eq!(["/a", "/b", "/c"].map(|path| linkr.get(path).status), [410, 410, 302]);
+}
+
 /// R4: what a browser shows of a link is its path or its address.
 #[test]
 fn a_link_is_named_by_its_code_its_path_or_its_address() {

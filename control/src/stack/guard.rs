@@ -106,6 +106,8 @@ pub(super) async fn guarded(State(guard): State<Arc<Guard>>, mut request: Reques
             if let Some((place, seat)) = place.as_mut().zip(seat) {
                 place.offer(move || seat.give_up());
             }
+            // Whoever revokes the own key hears that it is done.
+            let known = known.filter(|_| method != "RevokeKey");
             match (&known, &place) {
                 (None, None) => response,
                 _ => response.map(|body| Body::new(KeyedBody::new(body, known, place, grpc))),

@@ -51,7 +51,7 @@ pub fn package(release: &Release, licences: &Path, out: &Path) -> Result<(), Str
         Command::new("dpkg-deb")
             .args(["--root-owner-group", "-Zxz", "--threads-max=1", "--build"])
             .args([&tree, out])
-            .env("SOURCE_DATE_EPOCH", release.epoch.to_string()),
+            .env("SOURCE_DATE_EPOCH", release.origin.epoch.to_string()),
     )
     .map(|_| ())
 }

@@ -146,7 +146,7 @@ fn the_image_runs_as_people_run_it() {
     one_half_each(&engine);
 }
 
-/// As in README.md: a link is made in the container, and is there again after a stop.
+/// As in README.md: a link is made in the container, and is there again after a stop, and after a restore meanwhile.
 fn both_halves_in_one(engine: &Engine, packaged: &Packaged) {
     let profile = profile();
     let up = engine.run("up", &["--volume", "data:/data", "--security-opt", &profile], &[]);
@@ -178,7 +178,11 @@ fn both_halves_in_one(engine: &Engine, packaged: &Packaged) {
         )
     };
     until("the redirect", || leads().then_some(()));
+    assert!(up.exec(&["backup", "/data/monday.db"]).contains("holds everything"));
     assert_eq!(up.stop(), "0");
+    let restore = engine.run("restore", &["--volume", "data:/data"], &["restore", "/data/monday.db"]);
+    until("the restore", || restore.log().contains("begins a new history").then_some(()));
+    drop(restore);
     ok(engine.podman().args(["start", "up"]));
     up.healthy();
     until("the redirect after a stop", || leads().then_some(()));

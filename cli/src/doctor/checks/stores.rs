@@ -42,6 +42,13 @@ fn unreachable(facts: &Facts) -> Vec<Finding> {
             "give the user of linkr the right to read it; if it is damaged, put the last backup in its place (docs/backup.md)",
         ));
     }
+    if let Some(why) = &facts.clicks_unusable {
+        found.push(Finding::new(
+            "clicks_unusable",
+            format!("the file of the clicks cannot be read and written, and linkr does not start: {why}"),
+            "look as the user of linkr, and give him the file (chown), as he has that of the links",
+        ));
+    }
     if let Some(Err(why)) = &facts.postgres {
         found.push(Finding::new(
             "store_unreachable",
@@ -247,6 +254,7 @@ mod tests {
     #[test]
     fn servers_that_cannot_be_asked() {
         finds("store_unreadable", |facts| facts.sqlite = Some(Err("not a database".into())));
+        finds("clicks_unusable", |facts| facts.clicks_unusable = Some("permission denied".into()));
         finds("store_unreachable", |facts| facts.postgres = Some(Err("connection refused".into())));
         finds("redis_unreachable", |facts| facts.redis = Some(Err("connection refused".into())));
     }

@@ -1,6 +1,8 @@
 //! Files that the settings name: who may read them, and when certificates end.
 
 use crate::doctor::facts::{Certificate, SecretFile};
+use std::fs::File;
+use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -41,6 +43,13 @@ pub fn certificates(named: &[Named<'_>]) -> Vec<Certificate> {
         Some(Certificate { flag: one.flag, path: one.path.to_owned(), ends })
     });
     there.collect()
+}
+
+/// Why this user cannot read and write the clicks beside a store. Opening the file changes nothing of it.
+pub fn clicks_unusable(store: &Path) -> Option<String> {
+    let file = proto::own::beside(store, ".clicks");
+    let fault = File::options().read(true).write(true).open(&file).err()?;
+    (fault.kind() != ErrorKind::NotFound).then(|| format!("{}: {fault}", file.display()))
 }
 
 /// What a start kept of a snapshot that it could not read.

@@ -175,7 +175,10 @@ impl<'a> Stream<'a> {
         };
         let applied = hello.position.map(|position| position.seq);
         if let Some(untold) = self.feeder.lines.tell() {
-            tracing::info!(name: "edge_hello", edge = hello.edge, way, applied, untold, "an edge says hello");
+            tracing::info!(
+                name: "edge_hello", edge = hello.edge, way, applied, untold,
+                "an edge says hello (way reset: it is sent all links, as at a first start)"
+            );
         }
         let (message, session, walked, applied) = match (admission, hello.position) {
             (Admission::Resume { fork_seq, walk }, Some(own)) => {

@@ -3,7 +3,7 @@
 
 use super::super::connect;
 use super::super::fault;
-use super::super::file::{CLICKS, owned_as};
+use super::super::file::CLICKS;
 use crate::model::StoreFault;
 use crate::unfinished_file::UnfinishedFile;
 use proto::own::beside;
@@ -18,7 +18,7 @@ const LOGS: [&str; 3] = ["-journal", "-wal", "-shm"];
 
 /// Clicks that are copied, and have not their name yet.
 pub(in super::super) struct ClicksCopy {
-    new: UnfinishedFile,
+    pub new: UnfinishedFile,
     to: PathBuf,
 }
 
@@ -57,13 +57,8 @@ pub(in super::super) fn copy(store: &Path, to: &Path, alone: bool) -> Result<Opt
     Ok(Some(ClicksCopy { new, to }))
 }
 
-/// Copies the clicks that lie beside a copy, to be put into the place of those beside the store. Those that root puts back belong to
-/// the owner of `owner`.
-pub(in super::super) fn put_back(
-    from: &Path,
-    store: &Path,
-    owner: &Path,
-) -> Result<Option<ClicksCopy>, String> {
+/// Copies the clicks that lie beside a copy, to be put into the place of those beside the store.
+pub(in super::super) fn put_back(from: &Path, store: &Path) -> Result<Option<ClicksCopy>, String> {
     let (from, to) = (beside(from, CLICKS), beside(store, CLICKS));
     if !from.exists() {
         return Ok(None);
@@ -78,7 +73,6 @@ pub(in super::super) fn put_back(
         }
     }
     check(new.path()).map_err(|why| format!("{shown} cannot be put back: {why}"))?;
-    fs::File::open(new.path()).and_then(|file| owned_as(&file, owner)).map_err(|e| writing(&e))?;
     Ok(Some(ClicksCopy { new, to }))
 }
 
