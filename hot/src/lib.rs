@@ -34,6 +34,6 @@ pub use load::LoadProgress;
 pub use miss::{MissRoute, Policy, Source};
 pub use outcome::{Counts, Outcome, Tier};
 pub use response::{DebugFields, ResponseOptions, Stamp, write_redirect};
-pub use set::{Absence, EntryState, FillOutcome, Fork, Lookup, Set, StoredValue, TierReading};
+pub use set::{Absence, EntryState, FillOutcome, Fork, Lookup, Restoration, Set, StoredValue, TierReading};
 pub use turns::{TURNS, Turn, TurnMarks, Turns};
 pub use unknown::{UnknownCodes, UnknownNote};

@@ -25,7 +25,7 @@ use link::{DomainId, Epoch, LinkIdentity, LinkRef, Seq};
 use slot::{GENERATIONS, Slot};
 use std::sync::atomic::Ordering;
 
-pub use history::Fork;
+pub use history::{Fork, Restoration};
 pub use put::{FillOutcome, TierReading};
 pub use slot::StoredValue;
 
@@ -236,6 +236,8 @@ impl Set {
     pub fn dump(&self, shard: usize, mut each: impl FnMut(&[u8], LinkIdentity, Seq, EntryState<'_>)) {
         let _turn = self.turns.of(|| shard);
         let generation = self.slot_generation();
+        // Entries lie anywhere in memory: the ways to them are gone all at once, and not one behind the other.
+        unchecked::each_key(&self.map, shard, Slot::fetch);
         unchecked::each_key(&self.map, shard, |slot| {
             if slot.generation() == generation && !slot.is_absent() {
                 each(slot.key(), slot.identity(), slot.as_of(), slot.found());

@@ -249,7 +249,7 @@ fn a_file_is_put_back_as_it_was_left() {
     let set = Set::new(1 << 20);
     set.restore(at(5), 9);
     let StoredValue::Live { link: own, .. } = link("a") else { panic!() };
-    set.put_back(&key(1), 3, 5, &StoredValue::Live { link: own, uid: Some(2) });
+    set.restoration().put_back(&key(1), 3, 5, &StoredValue::Live { link: own, uid: Some(2) });
     set.set_complete();
     assert_eq!((set.epoch(), set.applied(), set.seen(), set.min_seq(&key(2))), (Some(EPOCH), 5, 9, 9));
     assert_eq!((target(&set, &key(1)).unwrap(), set.version(&key(1))), ("https://a".into(), Some(3)));
@@ -268,23 +268,36 @@ fn a_file_is_put_back_as_it_was_left() {
 }
 
 #[test]
-fn a_file_finds_room_as_large_as_it_needs() {
-    let (entries, StoredValue::Live { link: own, .. }) = (200_000, link("a")) else { panic!() };
-    let places =
-        |set: &Set| -> Vec<usize> { set.map.shards().iter().map(|shard| shard.read().buckets()).collect() };
-    let [room, none] = [entries, 0].map(|room| {
-        let set = Set::sized(1 << 30, 1_024, 64);
-        set.make_room(room);
-        let before = places(&set);
-        for number in 0..entries as u32 {
-            set.put_back(&key(number), 3, 5, &StoredValue::Live { link: own.clone(), uid: Some(2) });
+fn a_file_is_in_no_table_that_is_larger_than_it_has_to_be_and_keeps_the_budget() {
+    let (entries, StoredValue::Live { link: own, .. }) = (50_000, link("a")) else { panic!() };
+    let put_back = |budget: usize| {
+        let set = Set::sized(budget, 1_024, 64);
+        set.restore(at(5), 5);
+        let mut file = set.restoration();
+        for number in 0..entries {
+            file.put_back(&key(number), 3, 5, &StoredValue::Live { link: own.clone(), uid: Some(2) });
         }
-        let after = places(&set);
-        (before.iter().zip(&after).filter(|(before, after)| before < after).count(), after)
-    });
-    assert!(room.0 <= 12 && none.0 == 64, "{} of 64 tables grew, {} without room", room.0, none.0);
-    let [room, none] = [room.1, none.1].map(|places| places.iter().sum::<usize>());
-    assert!(room * 10 <= none * 11, "{room} places, {none} without room");
+        file.put_back(&key(7), 4, 5, &link("b"));
+        drop(file);
+        set.validate();
+        set
+    };
+    let places = |set: &Set| set.map.shards().iter().map(|shard| shard.read().buckets()).sum::<usize>();
+    let whole = put_back(1 << 30);
+    assert_eq!(whole.entries(), entries as usize);
+    assert_eq!(target(&whole, &key(7)).unwrap(), "https://b", "the last of one key counts");
+    let grown = Set::sized(1 << 30, 1_024, 64);
+    grown.reset(at(0));
+    for number in 0..entries {
+        grown.apply(&key(number), u64::from(number) + 1, Some(&link("a")));
+    }
+    let (own, others) = (places(&whole), places(&grown));
+    assert!(own * 10 <= others * 11, "{own} places, and {others} of a set that grew");
+    // The tables, too, are those of what stays.
+    let part = put_back(1 << 20);
+    let came = part.evictions() as usize + part.entries();
+    assert!((50_000..=50_001).contains(&came), "{came}: key 7 comes again");
+    assert!(part.entries() * 2 < entries as usize && places(&part) * 2 <= own, "{} places", places(&part));
 }
 
 #[test]

@@ -9,10 +9,10 @@ use dashmap::DashMap;
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
 #[cfg(target_arch = "x86_64")]
 use std::arch::x86_64::{
-    _mm_loadu_si128, _mm256_add_epi8, _mm256_and_si256, _mm256_andnot_si256, _mm256_broadcastsi128_si256,
-    _mm256_cmpeq_epi8, _mm256_loadu_si256, _mm256_movemask_epi8, _mm256_or_si256, _mm256_set1_epi8,
-    _mm256_setzero_si256, _mm256_shuffle_epi8, _mm256_srli_epi16, _mm256_subs_epi8, _mm256_testz_si256,
-    _mm256_xor_si256,
+    _MM_HINT_T0, _mm_loadu_si128, _mm_prefetch, _mm256_add_epi8, _mm256_and_si256, _mm256_andnot_si256,
+    _mm256_broadcastsi128_si256, _mm256_cmpeq_epi8, _mm256_loadu_si256, _mm256_movemask_epi8,
+    _mm256_or_si256, _mm256_set1_epi8, _mm256_setzero_si256, _mm256_shuffle_epi8, _mm256_srli_epi16,
+    _mm256_subs_epi8, _mm256_testz_si256, _mm256_xor_si256,
 };
 use std::hash::{BuildHasher, Hash};
 use std::ptr::NonNull;
@@ -200,6 +200,15 @@ impl<const HEAD: usize> ThinBox<HEAD> {
     pub fn set_number(&self, number: u8) {
         let length = self.word().load(Ordering::Relaxed) % ONE;
         self.word().store(length | u16::from(number) << NUMBER, Ordering::Relaxed);
+    }
+
+    /// Has the processor fetch what most of them have, up to two lines of its cache, while the caller goes on.
+    pub fn fetch(&self) {
+        #[cfg(target_arch = "x86_64")]
+        for line in [0, 64] {
+            // SAFETY: nothing is read: the processor passes over an address that is none. Tested in `set`, by what a dump hands over.
+            unsafe { _mm_prefetch::<_MM_HINT_T0>(self.0.as_ptr().wrapping_add(line).cast()) };
+        }
     }
 
     /// Counts it up, unless it is 3.

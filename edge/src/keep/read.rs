@@ -4,7 +4,7 @@ use crate::records;
 use crate::shared::Shared;
 use crate::snapshot::{AppliedPosition, Snapshot, beside, unix_ms};
 use crate::sys;
-use hot::StoredValue;
+use hot::{Restoration, StoredValue};
 use link::{DomainId, Key, Position};
 use record::snapshot::{Section, SnapshotEntry, SnapshotFault, SnapshotReader, verify};
 use std::fs::{File, Metadata, rename};
@@ -76,10 +76,9 @@ fn load(mut file: &File, shared: &Shared) -> Result<(LoadedSnapshot, Metadata), 
     file.rewind()?;
     let (set, position) = (&shared.set, header.position);
     set.restore(position, footer.seen);
-    set.make_room(usize::try_from(footer.count).unwrap_or_default());
     let mut complete = footer.complete;
     let mut reader = SnapshotReader::new(BufReader::with_capacity(BUFFER, file))?;
-    let mut domains = Vec::new();
+    let (mut domains, mut links) = (Vec::new(), set.restoration());
     loop {
         match reader.part()? {
             Section::End(_) => break,
@@ -89,12 +88,13 @@ fn load(mut file: &File, shared: &Shared) -> Result<(LoadedSnapshot, Metadata), 
                     if DomainId::of_entry(entry.key).is_some() {
                         domains.extend(records::domain(shared, entry.key, entry.record, entry.as_of));
                     } else {
-                        complete &= put_back(&entry, shared);
+                        complete &= put_back(&entry, &mut links);
                     }
                 }
             }
         }
     }
+    drop(links);
     shared.domains.replace(position.seq, domains);
     complete &= set.evictions() == 0; // the budget was larger when it was written
     if let Some(fresh_at) = header.fresh_at {
@@ -111,13 +111,13 @@ fn load(mut file: &File, shared: &Shared) -> Result<(LoadedSnapshot, Metadata), 
 }
 
 /// `false`: this version does not understand it, and has to ask for it.
-fn put_back(entry: &SnapshotEntry<'_>, shared: &Shared) -> bool {
+fn put_back(entry: &SnapshotEntry<'_>, links: &mut Restoration<'_>) -> bool {
     let stored = StoredValue::of(records::decode(entry.record), entry.as_of);
     match stored {
         Some((stored @ (StoredValue::Live { .. } | StoredValue::Deleted), version))
             if Key::from_bytes(entry.key).is_ok() =>
         {
-            shared.set.put_back(entry.key, version, entry.as_of, &stored);
+            links.put_back(entry.key, version, entry.as_of, &stored);
             true
         }
         _ => false,

@@ -8,7 +8,8 @@ use ::record::snapshot::{
 };
 use ::record::{decode, encode_as};
 use hot::{
-    AnswerContext, Conversation, Counts, Domains, EntryState, Policy, Set, Stamp, StoredValue, View, answer,
+    AnswerContext, Conversation, Counts, Domains, EntryState, Policy, Restoration, Set, Stamp, StoredValue,
+    View, answer,
 };
 use link::{
     Domain, DomainId, DomainRules, Epoch, Key, Link, LinkIdentity, LinkParts, LinkState, Position, Target,
@@ -30,6 +31,7 @@ fn load(file: &[u8]) {
     let set = Set::new(1 << 16);
     set.restore(header.position, footer.seen);
     let (mut count, mut bytes, mut held) = (0, 0, Vec::new());
+    let mut links = set.restoration();
     let mut reader = SnapshotReader::new(file).expect("it was verified");
     assert_eq!(reader.header(), header);
     loop {
@@ -40,11 +42,12 @@ fn load(file: &[u8]) {
                     let entry = entry.expect("it was verified");
                     count += 1;
                     bytes += entry.key.len() + entry.record.len() + 11;
-                    held.extend(put_back(&set, &entry));
+                    held.extend(put_back(&mut links, &entry));
                 }
             }
         }
     }
+    drop(links);
     assert_eq!(count, footer.count);
     assert!(bytes <= file.len(), "entries out of nowhere");
     if footer.complete {
@@ -62,7 +65,7 @@ fn load(file: &[u8]) {
 }
 
 /// As the edge does, with what the set takes of it.
-fn put_back(set: &Set, entry: &SnapshotEntry<'_>) -> Option<Key> {
+fn put_back(links: &mut Restoration<'_>, entry: &SnapshotEntry<'_>) -> Option<Key> {
     if DomainId::of_entry(entry.key).is_some() {
         let _ = (::record::decode_domain(entry.record), ::record::domain_name(entry.record));
         return None;
@@ -73,7 +76,7 @@ fn put_back(set: &Set, entry: &SnapshotEntry<'_>) -> Option<Key> {
         return None;
     }
     assert!(version <= entry.as_of);
-    set.put_back(entry.key, version, entry.as_of, &stored);
+    links.put_back(entry.key, version, entry.as_of, &stored);
     Some(key)
 }
 

@@ -1,9 +1,8 @@
 //! How a set begins again: resets (R5), another history (R4), completeness (R6c), and a start from a file (R8b).
 
 use super::eviction::Entrance;
-use super::hasher::part_of;
 use super::put::PutDecision;
-use super::slot::{GENERATIONS, Slot};
+use super::slot::{GENERATIONS, Measure, Slot};
 use super::{Set, StoredValue};
 use crate::sync::AtomicU64;
 use link::rule::{Rule, off};
@@ -133,24 +132,61 @@ impl Set {
         self.seen.store(seen, Ordering::Release);
     }
 
-    /// Makes room for so many entries of a file: tables that grow one by one would move each of them once more.
-    pub fn make_room(&self, entries: usize) {
-        let shards = self.map.shards();
-        for (index, shard) in shards.iter().enumerate() {
-            let expected = entries as f64 * part_of(index, shards.len());
-            // By chance a shard holds more or less, and a table that is too large stays so: one that is too small grows.
-            let surely = expected - 2.0 * expected.sqrt();
-            let hasher = |(held, _): &(Slot, _)| held.hash_by(self.map.hasher());
-            shard.write().reserve(surely.max(0.0) as usize, hasher);
+    /// R8b: what takes the entries of the file. Still before any thread uses the set.
+    pub fn restoration(&self) -> Restoration<'_> {
+        Restoration { set: self, shards: self.map.shards().iter().map(|_| Vec::new()).collect(), bytes: 0 }
+    }
+}
+
+/// Entries of a file on their way into a set, which has all of them when this is dropped. They wait until many can go into one shard
+/// behind another: its table is made once, as large as it has to be, and is in the cache for as long as it is filled.
+pub struct Restoration<'a> {
+    set: &'a Set,
+    shards: Vec<Vec<WaitingEntry>>,
+    /// Those of all that wait.
+    bytes: usize,
+}
+
+/// An entry that waits. Nothing of its slot is read any more: that would be a way to memory for each.
+struct WaitingEntry {
+    hash: u64,
+    measure: Measure,
+    slot: Slot,
+}
+
+impl Restoration<'_> {
+    /// Of the set's budget so much may wait: 1 of so many parts.
+    const PARTS: usize = 8;
+
+    /// Takes one entry.
+    pub fn put_back(&mut self, key: &[u8], version: Seq, as_of: Seq, value: &StoredValue) {
+        let slot = Slot::new(key, value, version, as_of, self.set.slot_generation());
+        let (hash, measure) = (self.set.hash(key), slot.measure());
+        self.shards[self.set.map.determine_shard(hash as usize)].push(WaitingEntry { hash, measure, slot });
+        self.bytes += measure.cost;
+        if self.bytes > self.set.budget() / Self::PARTS {
+            self.settle();
         }
     }
 
-    /// R8b: one entry of the file. Still before any thread uses the set, but several may do this.
-    pub fn put_back(&self, key: &[u8], version: Seq, as_of: Seq, value: &StoredValue) {
-        let slot = Slot::new(key, value, version, as_of, self.slot_generation());
-        let hash = self.hash(key);
-        self.exchange(slot, hash, Entrance::Known, |_| PutDecision::Put);
-        self.shrink(hash);
+    /// All that waits goes into the set.
+    fn settle(&mut self) {
+        let (set, shards) = (self.set, self.set.map.shards());
+        for (waiting, shard) in self.shards.iter_mut().zip(shards) {
+            let hasher = |(held, _): &(Slot, _)| held.hash_by(set.map.hasher());
+            shard.write().reserve(waiting.len(), hasher);
+            for WaitingEntry { hash, measure, slot } in waiting.drain(..) {
+                set.exchange((slot, measure), hash, Entrance::Known, |_| PutDecision::Put);
+                set.shrink(hash);
+            }
+        }
+        self.bytes = 0;
+    }
+}
+
+impl Drop for Restoration<'_> {
+    fn drop(&mut self) {
+        self.settle();
     }
 }
 

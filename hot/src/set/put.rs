@@ -71,8 +71,8 @@ impl Set {
     }
 
     fn apply_slot(&self, slot: Slot, hash: u64) -> FillOutcome {
-        let seq = slot.as_of();
-        self.exchange(slot, hash, Entrance::Pushed, |old| match old {
+        let (seq, measure) = (slot.as_of(), slot.measure());
+        self.exchange((slot, measure), hash, Entrance::Pushed, |old| match old {
             Some(old) if self.confirmed(old) => match old.as_of() < seq || off(Rule::ApplyOlder) {
                 true => PutDecision::Put,
                 false => PutDecision::Leave(FillOutcome::Accepted),
@@ -107,7 +107,8 @@ impl Set {
             // Which change made it absent is not known: it may be any up to as_of.
             None => (Slot::absent(key, told.as_of, number), told.as_of, Entrance::Demand),
         };
-        let fill = self.exchange(slot, hash, entrance, |old| {
+        let measure = slot.measure();
+        let fill = self.exchange((slot, measure), hash, entrance, |old| {
             if !self.is_current(hash, told, number) || self.knows_as_much(old, told.as_of) {
                 return PutDecision::Leave(FillOutcome::Refused);
             }
@@ -148,17 +149,17 @@ impl Set {
         }
     }
 
-    /// Locks the key's shard, asks what is to become of this entry, and does that. Whatever goes is given back to the
+    /// Locks the key's shard, asks what is to become of this entry and its measure, and does that. Whatever goes is given back to the
     /// allocator when the shard is free again. The queues have a lock of their own, and whoever evicts takes shards while
     /// holding it: so the shard goes first.
     pub(super) fn exchange(
         &self,
-        slot: Slot,
+        (slot, new): (Slot, Measure),
         hash: u64,
         entrance: Entrance,
         judge: impl FnOnce(Option<&Slot>) -> PutDecision,
     ) -> FillOutcome {
-        let (new, _turn) = (slot.measure(), self.turn(hash));
+        let _turn = self.turn(hash);
         let mut shard = self.map.shards()[self.map.determine_shard(hash as usize)].write();
         let same = |(held, _): &(Slot, _)| held.key() == slot.key();
         let old = shard.get_mut(hash, same).map(|(slot, _)| slot);

@@ -238,6 +238,11 @@ impl Slot {
         u16::from_le_bytes(self.array(12))
     }
 
+    /// Somebody will read it soon.
+    pub fn fetch(&self) {
+        self.0.fetch();
+    }
+
     /// Bytes, everything counted.
     pub fn cost(&self) -> usize {
         allocated(self.0.bytes()) + TABLE

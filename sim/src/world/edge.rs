@@ -176,14 +176,16 @@ impl World {
         let position = file.end.unwrap_or(header.position);
         edge.set.restore(position, footer.seen);
         edge.proof = footer.proof;
+        let mut links = edge.set.restoration();
         let mut reader = FileReader::new(&file.bytes[..]).expect("verified");
         while let Ok(Section::Entries(entries)) = reader.part() {
             for entry in entries.flatten() {
                 if let Some((stored, version)) = StoredValue::of(record::decode(entry.record), entry.as_of) {
-                    edge.set.put_back(entry.key, version, entry.as_of, &stored);
+                    links.put_back(entry.key, version, entry.as_of, &stored);
                 }
             }
         }
+        drop(links);
         let complete = footer.complete && edge.set.evictions() == 0;
         if complete {
             edge.set.set_complete();
