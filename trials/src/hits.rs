@@ -204,20 +204,13 @@ fn quantile(mut sorted: impl ExactSizeIterator<Item = f64>, part: f64) -> f64 {
 /// Whether [`prefer`] was asked for.
 static PREFERRED: AtomicBool = AtomicBool::new(false);
 
-/// This process stays on that core, as do children that it starts from now on.
-///
-/// # Errors
-/// The system does not let us.
-pub fn stay_on(core: &str) -> Result<(), String> {
-    say("taskset", &["-a", "-p", "-c", core, &std::process::id().to_string()])
-}
-
-/// The same, and threads that ask for codes run there as soon as they have something to do: all others have to wait for them.
+/// This process stays on that core, as do its children; threads that ask for codes run there as soon as they have something to
+/// do, and all others have to wait for them.
 ///
 /// # Errors
 /// The system does not let us.
 pub fn prefer(core: &str) -> Result<(), String> {
-    stay_on(core)?;
+    say("taskset", &["-a", "-p", "-c", core, &std::process::id().to_string()])?;
     let may = std::thread::spawn(services::go_first).join().unwrap_or(false);
     if !may {
         return Err("this user may not let threads go first (SCHED_FIFO), without which a latency tells who waited for the \

@@ -9,7 +9,7 @@ mod views;
 pub use people::People;
 
 use crate::attacks::Driver;
-use crate::fleet::{Edge, Fleet, OTHER_CORE};
+use crate::fleet::{Edge, Fleet, OTHER_CORE, say};
 use crate::hits::{self, Triple};
 use crate::keyring::{ADMIN, Keyring};
 use crate::process::{Dir, command, linkr};
@@ -97,9 +97,6 @@ impl Pages {
         let binary = linkr()?;
         let mut good = size::judge(&binary)?;
         let dir = Dir::new()?;
-        if !self.untimed {
-            hits::stay_on(OTHER_CORE)?; // with it the database, which would take the edge's core
-        }
         let postgres = match self.store {
             Behind::Sqlite => None,
             Behind::Postgres => match Postgres::start(&[]) {
@@ -139,6 +136,7 @@ impl Pages {
         if self.rounds > 0 {
             if !self.untimed {
                 hits::prefer(OTHER_CORE)?;
+                postgres.iter().try_for_each(leave_core_to_edge)?;
             }
             good &= self.beside(&fleet, &edge, &crowd)?;
         }
@@ -312,6 +310,14 @@ fn next_call(seen: &Seen, begin: &str) -> Option<String> {
     let answer: Value = serde_json::from_str(&seen.text).ok()?;
     let token = answer["next_page_token"].as_str().filter(|token| !token.is_empty())?;
     Some(format!("{begin}&page_token={}", encoded(token)))
+}
+
+/// The processes of the database that are there, and those that they start, keep off the edge's core.
+fn leave_core_to_edge(postgres: &Postgres) -> Result<(), String> {
+    let sql = "SELECT pid FROM pg_stat_activity WHERE pid <> pg_backend_pid() \
+               UNION SELECT split_part(pg_read_file('postmaster.pid'), E'\\n', 1)::integer";
+    let there = postgres.psql(DATABASE, sql).map_err(text)?;
+    there.lines().try_for_each(|id| say("taskset", &["-p", "-c", OTHER_CORE, id]))
 }
 
 /// The list of links with style sheet and script, as a browser that has nothing yet fetches them.

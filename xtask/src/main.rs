@@ -155,17 +155,22 @@ fn both_halves() -> Result<(), String> {
     })
 }
 
-/// A test of `e2e` that takes a core for as long as it takes.
-const IN_A_BROWSER: &str = "pages::browser::every_task_is_done_in_a_real_browser";
+/// Tests of `e2e` that keep a core busy until they end.
+const BUSY: [&str; 3] = [
+    "clicks::bounds::an_hour_without_control_loses_nothing",
+    "moving::an_import_that_is_killed_ends_as_one_that_is_not_on_postgres",
+    "pages::browser::every_task_is_done_in_a_real_browser",
+];
 
-/// The half that waits or only computes: CI runs it beside `test`. Whole processes mostly wait for ten minutes, two at a time: one of
-/// them is ordinary load, which takes as long.
+/// The half that waits or only computes: CI runs it beside `test`. Tests of whole processes mostly wait, two at a time: one of them is
+/// ten minutes of ordinary load.
 fn half_beside() -> Result<(), String> {
     let (computing, others): (Vec<_>, Vec<_>) =
         suites::build(&TESTS)?.into_iter().partition(suites::TestProgram::computes);
     let e2e: Vec<_> = others.into_iter().filter(|program| program.target == "e2e").collect();
+    let words = BUSY.map(|test| ["--skip", test]).concat();
     std::thread::scope(|scope| {
-        let waiting = scope.spawn(|| suites::run(&e2e, &ignored("2", &["--skip", IN_A_BROWSER])));
+        let waiting = scope.spawn(|| suites::run(&e2e, &ignored("2", &words)));
         suites::take_what_is_left();
         suites::run(&computing, &ignored("2", &[]))?;
         cargo(&THREADS, &[])?;
@@ -178,7 +183,7 @@ fn half_beside() -> Result<(), String> {
 fn half_alone() -> Result<(), String> {
     let programs = suites::build(&TESTS)?.into_iter().filter(|program| !program.computes());
     let (e2e, others): (Vec<_>, Vec<_>) = programs.partition(|program| program.target == "e2e");
-    suites::run(&e2e, &ignored("1", &["--exact", IN_A_BROWSER]))?;
+    suites::run(&e2e, &ignored("3", &[&["--exact"], &BUSY[..]].concat()))?;
     suites::run(&others, &ignored(&threads(), &[]))?;
     fuzz::run(20, &fuzz::TARGETS)
 }
@@ -260,14 +265,15 @@ fn cargo_with(words: &[&str], more: &[String], env: &[(&str, &str)]) -> Result<(
 
 #[cfg(test)]
 mod tests {
-    use super::IN_A_BROWSER;
+    use super::BUSY;
 
     /// libtest passes where it finds no test of a name.
     #[test]
-    fn what_is_in_a_browser_is_a_test() {
-        let source = include_str!("../../cli/tests/e2e/pages/browser.rs");
-        let (folder, name) = IN_A_BROWSER.rsplit_once("::").unwrap();
-        assert_eq!(folder, "pages::browser");
-        assert!(source.contains(&format!("fn {name}()")), "{IN_A_BROWSER}");
+    fn what_comes_alone_is_a_test() {
+        for test in BUSY {
+            let (module, name) = test.rsplit_once("::").unwrap();
+            let file = format!("../cli/tests/e2e/{}.rs", module.replace("::", "/"));
+            assert!(std::fs::read_to_string(file).unwrap().contains(&format!("fn {name}()")), "{test}");
+        }
     }
 }

@@ -57,7 +57,11 @@ fn make(binary: Option<&Path>, out: &Path) -> Result<(), String> {
         Some(binary) => files(binary, &origin, out).map(|_| ()),
         None => {
             let here = std::env::current_dir().map_err(|fault| format!("no current folder: {fault}"))?;
-            within_limits(&files(&built(&here, &origin)?, &origin, out)?)
+            let binary = built(&here, &origin)?;
+            if self::origin()?.commit != origin.commit {
+                return Err(format!("another commit than {} was checked out meanwhile", origin.commit));
+            }
+            within_limits(&files(&binary, &origin, out)?)
         }
     }
 }

@@ -128,9 +128,10 @@ impl Credential {
         Access { key, ca: self.server_ca.clone(), identity: None }
     }
 
-    /// Where a key was looked for that this server could be shown, and none is; `None`: a server elsewhere is shown none.
+    /// File in which a key was looked for, and which is not there; `None`: it cannot be told, or a server elsewhere is shown none.
     pub fn looked_for(&self, server: &str) -> Option<PathBuf> {
-        is_here(server).then(|| std::path::absolute(first_key()).unwrap_or_else(|_| first_key()))
+        let file = std::path::absolute(first_key()).unwrap_or_else(|_| first_key());
+        (is_here(server) && matches!(file.try_exists(), Ok(false))).then_some(file)
     }
 
     /// Where the key that this server is shown comes from.

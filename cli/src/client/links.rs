@@ -196,12 +196,29 @@ async fn deleted(links: DeletedLinks) -> Result<(), CommandFault> {
     if codes.len() > 1 && etag.is_some() {
         return Err(CommandFault::new("--etag is that of one link: give one code with it"));
     }
-    let (mut domain, mut requests) = (String::new(), Vec::with_capacity(codes.len()));
+    let (mut domain, mut names) = (String::new(), Vec::with_capacity(codes.len()));
+    let mut host = None;
     for code in codes {
-        let place = place(code, &server).await?;
-        requests.push(v1::DeleteLinkRequest { name: place.name(), ..Default::default() });
-        domain = place.domain;
+        let place = match code.host == host && host.is_some() {
+            true => LinkPlace { domain: domain.clone(), code: code.code },
+            false => {
+                host.clone_from(&code.host);
+                place(code, &server).await?
+            }
+        };
+        if !names.is_empty() && !domain.eq_ignore_ascii_case(&place.domain) {
+            return Err(CommandFault::new(format_args!(
+                "one call deletes links of one domain, and {} is of {}, those before it of {domain}",
+                place.code, place.domain
+            )));
+        }
+        domain.clone_from(&place.domain);
+        if !names.contains(&place.name()) {
+            names.push(place.name());
+        }
     }
+    let request = |name| v1::DeleteLinkRequest { name, ..Default::default() };
+    let requests: Vec<_> = names.into_iter().map(request).collect();
     let (api, request_id, ack) = (&server.api, request_id.unwrap_or_default(), on_wire(ack));
     if let [one] = requests.as_slice() {
         let request = v1::DeleteLinkRequest { etag: quoted(etag), request_id, ack, ..one.clone() };

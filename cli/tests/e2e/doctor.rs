@@ -324,7 +324,7 @@ fn a_real_postgres() {
     }
 }
 
-/// A file that an earlier linkr left, and ones that nothing can read.
+/// A file that an earlier linkr left, one that nothing can read, and a folder in the place of the clicks.
 #[test]
 fn a_store_of_before() {
     let _turn = beside_others();

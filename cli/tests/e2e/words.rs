@@ -14,7 +14,7 @@ fn refused(done: &Output, wanted: &[&str]) {
     }
 }
 
-/// All of them, or none.
+/// `link delete` with several codes deletes all of one domain, or none.
 #[test]
 fn several_links_are_deleted_at_once() {
     let _turn = beside_others();
@@ -25,7 +25,10 @@ fn several_links_are_deleted_at_once() {
     }
     refused(&linkr.run(&dir, &["link", "delete", "a", "none"]), &["none", "NOT_FOUND"]);
     refused(&linkr.run(&dir, &["link", "delete", "a", "b", "--etag", "1"]), &["--etag", "one code"]);
-    let said = linkr.ok(&dir, &["link", "delete", "a", "/b", "--ack", "propagated"]);
+    linkr.ok(&dir, &["domain", "create", "go.example"]);
+    let elsewhere = linkr.run(&dir, &["link", "delete", "c", "https://go.example/x"]);
+    refused(&elsewhere, &["one domain", "x is of go.example"]);
+    let said = linkr.ok(&dir, &["link", "delete", "a", "/b", "a", "--ack", "propagated"]);
     for line in ["a  https://a.example/  (deleted)\n", "b  https://a.example/  (deleted)\n", "applied_by "] {
         assert!(said.contains(line), "{line:?} is not in: {said}");
     }

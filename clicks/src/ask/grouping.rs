@@ -9,7 +9,8 @@ use crate::rollup::{Dictionary, Entry, Field, Packed, RollupFault, Word};
 use link::Seq;
 use std::collections::HashMap;
 
-/// Sums of so many combinations of values are kept in an array while a roll-up is read: it has to fit into the nearest cache.
+/// Sums of so many combinations of values are kept in an array while a roll-up is read: most arrays are much smaller, and this one
+/// still fits into the nearest cache.
 const MOST_CELLS_BITS: u32 = 12;
 
 /// The groups of an answer.
@@ -18,14 +19,15 @@ pub struct Grouping {
     sums: Sums,
     /// Lines that are answered.
     most: usize,
-    /// What all tuples of the roll-up that is being read have in common.
+    /// The slots that all tuples of the roll-up have, which is being read.
     base: Row,
-    /// What was allocated for one roll-up serves the next.
+    /// The groups in it. Their lists are allocated once.
     parts: Vec<GroupPart>,
     /// The bits of a cell.
     bits: u32,
-    /// The sums of the part that is being read, by cells: of few bits in their places, and of others.
+    /// Sums of its cells, where they have few bits.
     cells: Vec<u64>,
+    /// Sums of its cells, where they have more.
     wide: HashMap<u64, u64, foldhash::fast::RandomState>,
 }
 
@@ -154,7 +156,7 @@ impl Grouping {
         Ok(())
     }
 
-    /// Whether there are more rows than that.
+    /// Whether there are more than `most` rows.
     pub fn is_beyond(&mut self, most: usize) -> bool {
         self.sums.are_beyond(most)
     }

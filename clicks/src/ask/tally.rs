@@ -214,7 +214,7 @@ mod tests {
         ClickGroup::Link,
     ];
 
-    /// What is counted beside anything else.
+    /// The groups of a second answer.
     const OTHERS: [ClickGroup; 2] = [ClickGroup::Referrer, ClickGroup::Kind];
 
     fn tally(filter: &ClickFilter, groups: &[ClickGroup], times: &[i64], most: usize) -> Tally {

@@ -106,7 +106,7 @@ pub(super) async fn guarded(State(guard): State<Arc<Guard>>, mut request: Reques
             if let Some((place, seat)) = place.as_mut().zip(seat) {
                 place.offer(move || seat.give_up());
             }
-            // Whoever revokes the own key hears that it is done.
+            // RevokeKey may end the key that it was called with: its answer is not cut off for that.
             let known = known.filter(|_| method != "RevokeKey");
             match (&known, &place) {
                 (None, None) => response,

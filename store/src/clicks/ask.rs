@@ -123,7 +123,7 @@ fn only(filter: &ClickFilter, groups: &[ClickGroup]) -> Option<Dimension> {
 
 /// What is counted so far.
 struct Counting {
-    /// That of the question first.
+    /// The first one has the answer to the question itself.
     parts: Vec<Part>,
     /// Those that the rows which are read are counted in.
     active: Range<usize>,
@@ -140,7 +140,7 @@ struct Part {
     times: Vec<i64>,
     /// The dimension of which the sums are enough; `None`: whole roll-ups are read.
     only: Option<Dimension>,
-    /// Which answers it gives: 0 is that of the question, and the others are those of its splits.
+    /// Numbers of its answers: 0 is that of the question, and the others are those of its splits.
     answers: Vec<usize>,
 }
 
@@ -150,7 +150,7 @@ impl Part {
         Self { tally, filter: filter.clone(), times: times.to_vec(), only, answers: Vec::new() }
     }
 
-    /// Whether what another one counts may be counted here.
+    /// Whether `other` has the same filter, intervals and dimension, so that one tally counts for both.
     fn counts_with(&self, other: &Self) -> bool {
         (&self.filter, &self.times, self.only) == (&other.filter, &other.times, other.only)
     }

@@ -188,8 +188,8 @@ pub fn restore(from: &Path, store: &Path, accept: bool) -> Result<RestoreReport,
     let clicks = clicks::put_back(&from, &store)?;
     for file in [Some(&new), clicks.as_ref().map(|clicks| &clicks.new)].into_iter().flatten() {
         File::open(file.path()).and_then(|file| owned_as(&file, owner)).map_err(|e| writing(&e))?;
+        file.settle().map_err(|e| writing(&e))?;
     }
-    new.settle().map_err(|e| writing(&e))?;
     let aside = aside(&store);
     let kept = keep(&store, &aside).map_err(|e| writing(&e))?;
     clicks::keep(&store, &aside).map_err(|e| writing(&e))?; // also where there is no store that they belong to

@@ -241,6 +241,9 @@ fn a_split_beside_a_question_is_answered_as_if_it_were_alone() {
                     split(&question.filter, &[ByKind], 9),
                     split(&human, &[Referrer], 4),
                     split(&human, &[Browser, Referrer], 9),
+                    split(&human, &[Referrer, Browser], 3),
+                    split(&question.filter, &[Browser], 9),
+                    split(&human, &[ByCountry, Browser], usize::MAX),
                 ];
                 let together =
                     other.counts(&ClickQuestion { splits: splits.clone(), ..question.clone() }).unwrap();
@@ -256,7 +259,7 @@ fn a_split_beside_a_question_is_answered_as_if_it_were_alone() {
                     );
                 }
                 let plain = other.counts(question).unwrap();
-                assert_eq!(together.splits.len(), 4);
+                assert_eq!(together.splits.len(), 7);
                 assert_eq!(ClickAnswer { splits: Vec::new(), ..together }, plain, "{state}: {question:?}");
             }
         };

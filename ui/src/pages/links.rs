@@ -18,10 +18,12 @@ const ROWS: &str = "50";
 
 /// `GET /ui/links`.
 pub async fn list(visit: Visit) -> Result<Answer, Refusal> {
-    let found = found(&visit, &visit.query, ROWS, visit.query.get("page")).await;
-    let domains = domains(&visit).await;
-    let counts = visit.rights.allow("clicks:read") && found.is_ok();
-    let clicks = if counts { Some(ListedClicks::read(&visit).await) } else { None };
+    let clicks = async {
+        if visit.rights.allow("clicks:read") { Some(ListedClicks::read(&visit).await) } else { None }
+    };
+    let found = found(&visit, &visit.query, ROWS, visit.query.get("page"));
+    // Each of them waits for the store.
+    let (found, domains, clicks) = tokio::join!(found, domains(&visit), clicks);
     let body = html! {
         @if visit.rights.allow("links:write") { (ways_in(&visit)) }
         (search(&visit, &domains))

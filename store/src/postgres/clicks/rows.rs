@@ -45,9 +45,9 @@ fn arrays(columns: &[Vec<i64>]) -> Vec<Param<'_>> {
     columns.iter().map(|column| (column as _, Type::INT8_ARRAY)).collect()
 }
 
-/// From one key on and before another. An index is read from where all columns say, but up to where the first of those that are compared as
-/// a row says: so columns in which both keys are equal stand apart. What begins or ends a whole value is compared by it alone. By the
-/// first column, in front of a row once more, partitions are left out.
+/// The condition `from <= key < before`. Columns that are equal in both are compared by themselves, since PostgreSQL ends the scan of an
+/// index by the first column alone of those that it compares as a row. A column behind which a key has nothing but `i64::MIN` decides
+/// alone. `BETWEEN` with the first column leaves partitions out.
 fn between(table: Table, from: &CellKey, before: &CellKey) -> String {
     let (columns, width) = (table.columns(), table.columns().len());
     let equal = (0..width - 1).take_while(|&column| from[column] == before[column]).count();
