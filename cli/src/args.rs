@@ -107,7 +107,7 @@ pub enum Command {
     Export(Export),
     /// Asks an edge for every link of a file: exit status 1 when an answer is another than the file's
     ///
-    /// It asks for 100 codes that no link has, too: linkr clicks --unknown shows them afterwards.
+    /// The edge is asked for 100 codes that no link has, too: linkr clicks --unknown shows them afterwards.
     Conform(Conform),
     /// Takes a copy of the store, while a linkr runs on it, and says at which position it is
     Backup(Backup),

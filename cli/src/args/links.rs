@@ -178,20 +178,12 @@ pub struct ExistingLink {
 /// `linkr link delete`.
 #[derive(Args)]
 pub struct DeletedLinks {
-    /// Their codes, or their whole addresses, at most 1,000
-    #[arg(value_name = "CODE", required = true, value_parser = named)]
-    pub codes: Vec<AddressedCode>,
-    /// Only if the link, one alone, still has this etag
-    #[arg(long)]
-    pub etag: Option<String>,
-    /// Makes a retry safe: for 48 hours the same id with the same request answers as the first time
-    #[arg(long, value_name = "ID")]
-    pub request_id: Option<String>,
-    /// When it is done
-    #[arg(long, default_value = "durable", value_name = "WHEN")]
-    pub ack: Ack,
+    /// Which link, and how.
     #[command(flatten)]
-    pub server: Server,
+    pub existing: ExistingLink,
+    /// Codes or whole addresses of more links, with the first at most 1,000
+    #[arg(value_parser = named)]
+    pub more: Vec<AddressedCode>,
 }
 
 /// `linkr link restore`.

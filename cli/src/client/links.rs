@@ -192,13 +192,12 @@ async fn written(
 
 /// Deletes a link, or several in one call.
 async fn deleted(links: DeletedLinks) -> Result<(), CommandFault> {
-    let DeletedLinks { codes, etag, request_id, ack, server } = links;
-    if codes.len() > 1 && etag.is_some() {
+    let DeletedLinks { existing: ExistingLink { code, etag, request_id, ack, server }, more } = links;
+    if !more.is_empty() && etag.is_some() {
         return Err(CommandFault::new("--etag is that of one link: give one code with it"));
     }
-    let (mut domain, mut names) = (String::new(), Vec::with_capacity(codes.len()));
-    let mut host = None;
-    for code in codes {
+    let (mut domain, mut names, mut host) = (String::new(), Vec::new(), None);
+    for code in [code].into_iter().chain(more) {
         let place = match code.host == host && host.is_some() {
             true => LinkPlace { domain: domain.clone(), code: code.code },
             false => {

@@ -156,7 +156,7 @@ impl Grouping {
         Ok(())
     }
 
-    /// Whether there are more than `most` rows.
+    /// `true`: there are more than `most` rows.
     pub fn is_beyond(&mut self, most: usize) -> bool {
         self.sums.are_beyond(most)
     }
@@ -177,7 +177,7 @@ impl Grouping {
 /// One group, for the roll-up that is being read.
 #[derive(Default)]
 struct GroupPart {
-    /// Which of the question's groups it is.
+    /// Place of the group in the question.
     place: usize,
     field: Field,
     /// Where its index stands in a cell.

@@ -133,7 +133,7 @@ impl Tally {
         let Self { tests, groupings, .. } = self;
         let admitted = |word: W| tests.iter().all(|test| test.admits(word));
         match (&tests[..], &mut groupings[..]) {
-            // As most questions are: by the kind and at most one dimension.
+            // Most questions are by the kind and at most one dimension.
             ([test], [own]) => match own.single() {
                 Some((cells, field)) => packed.scan(|word: W, count| {
                     if test.admits(word) {

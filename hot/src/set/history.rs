@@ -143,7 +143,7 @@ impl Set {
 pub struct Restoration<'a> {
     set: &'a Set,
     shards: Vec<Vec<WaitingEntry>>,
-    /// Those of all that wait.
+    /// Bytes of all entries that wait.
     bytes: usize,
 }
 
@@ -155,7 +155,7 @@ struct WaitingEntry {
 }
 
 impl Restoration<'_> {
-    /// Of the set's budget so much may wait: 1 of so many parts.
+    /// Entries that wait take at most one of so many parts of the set's budget.
     const PARTS: usize = 8;
 
     /// Takes one entry.

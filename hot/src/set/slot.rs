@@ -238,7 +238,7 @@ impl Slot {
         u16::from_le_bytes(self.array(12))
     }
 
-    /// Somebody will read it soon.
+    /// Has the processor fetch the bytes of the slot, which somebody will read soon.
     pub fn fetch(&self) {
         self.0.fetch();
     }

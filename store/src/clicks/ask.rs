@@ -132,7 +132,7 @@ struct Counting {
     visitors: BTreeMap<i64, Sketch>,
 }
 
-/// What is counted out of the same sums or roll-ups at once: one or several answers.
+/// One or several answers that are counted at once, out of the same sums or roll-ups.
 struct Part {
     tally: Tally,
     filter: ClickFilter,
@@ -150,7 +150,7 @@ impl Part {
         Self { tally, filter: filter.clone(), times: times.to_vec(), only, answers: Vec::new() }
     }
 
-    /// Whether `other` has the same filter, intervals and dimension, so that one tally counts for both.
+    /// `true`: `other` has the same filter, intervals and dimension, so that one tally counts for both.
     fn counts_with(&self, other: &Self) -> bool {
         (&self.filter, &self.times, self.only) == (&other.filter, &other.times, other.only)
     }

@@ -146,7 +146,7 @@ fn the_image_runs_as_people_run_it() {
     one_half_each(&engine);
 }
 
-/// As in README.md: a link is made in the container, and is there again after a stop, and after a restore meanwhile.
+/// The commands of README.md: a link is made in the container, and is there again after a stop, and after a restore meanwhile.
 fn both_halves_in_one(engine: &Engine, packaged: &Packaged) {
     let profile = profile();
     let up = engine.run("up", &["--volume", "data:/data", "--security-opt", &profile], &[]);
