@@ -34,6 +34,8 @@ const MOMENT: Duration = Duration::from_millis(5);
 const QUESTION: Duration = Duration::from_secs(10);
 /// How long one that reads nothing stays.
 const DEAFNESS: Duration = Duration::from_secs(2);
+/// How much longer it lies than it should, at most, while control has given it no proof: on a busy machine in a short trial.
+const NO_PROOF: Duration = Duration::from_secs(10);
 /// Proofs that it remembers.
 const PROOFS: usize = 1_000;
 
@@ -153,7 +155,11 @@ impl Shared {
     }
 
     fn over(&self) -> bool {
-        Instant::now() >= self.end
+        Instant::now() >= self.end()
+    }
+
+    fn end(&self) -> Instant {
+        self.end + if self.told().proofs == 0 { NO_PROOF } else { Duration::ZERO }
     }
 
     async fn connect(&self, random: &mut Random) -> Option<FeedClient<KeyedChannel>> {
@@ -293,7 +299,7 @@ impl Shared {
             else {
                 continue;
             };
-            let until = self.end.min(Instant::now() + DEAFNESS);
+            let until = self.end().min(Instant::now() + DEAFNESS);
             while Instant::now() < until {
                 course
                     .say(follow_request::Message::Ping(v1::Ping { id: random.next(), ..v1::Ping::default() }))
