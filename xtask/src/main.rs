@@ -124,16 +124,17 @@ fn test(more: &[String]) -> Result<(), String> {
     tools::install_what_is_missing();
     python::install_what_is_missing();
     if more.is_empty() {
-        let choice = suites::Choice { threads: &threads(), ignored: false, words: &[] };
+        let (threads, asking) = (threads(4), threads(3));
+        let choice = suites::Choice { threads: &threads, asking: &asking, ignored: false, words: &[] };
         return suites::run(&suites::build(&TESTS)?, &choice);
     }
-    cargo_with(&TESTS, more, &[("RUST_TEST_THREADS", &threads())])
+    cargo_with(&TESTS, more, &[("RUST_TEST_THREADS", &threads(5))])
 }
 
-/// Five for two cores: tests wait for a moment or for a server of their own half of their time. A value that is set stands.
-fn threads() -> String {
+/// So many for two cores, since tests wait for a moment or for a server of their own half of their time. A value that is set stands.
+fn threads(for_two_cores: usize) -> String {
     let cores = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
-    std::env::var("RUST_TEST_THREADS").unwrap_or_else(|_| (cores * 5 / 2).to_string())
+    std::env::var("RUST_TEST_THREADS").unwrap_or_else(|_| (cores * for_two_cores / 2).to_string())
 }
 
 /// What takes minutes of load, an image or many processes: the tests that `test` names and leaves out, the threads of the
@@ -183,14 +184,16 @@ fn half_beside() -> Result<(), String> {
 fn half_alone() -> Result<(), String> {
     let programs = suites::build(&TESTS)?.into_iter().filter(|program| !program.computes());
     let (e2e, others): (Vec<_>, Vec<_>) = programs.partition(|program| program.target == "e2e");
+    let (asking, others): (Vec<_>, Vec<_>) = others.into_iter().partition(suites::TestProgram::asks);
     suites::run(&e2e, &ignored("3", &[&["--exact"], &BUSY[..]].concat()))?;
-    suites::run(&others, &ignored(&threads(), &[]))?;
+    suites::run(&asking, &ignored(&threads(5), &[]))?;
+    suites::run(&others, &ignored(&threads(5), &[]))?;
     fuzz::run(20, &fuzz::TARGETS)
 }
 
 /// The tests that `test` names and leaves out.
 fn ignored<'a>(threads: &'a str, words: &'a [&'a str]) -> suites::Choice<'a> {
-    suites::Choice { threads, ignored: true, words }
+    suites::Choice { threads, asking: threads, ignored: true, words }
 }
 
 /// Apart from the others, since with the feature every shared word of the set is one of the test's. It is chosen in the whole

@@ -1,5 +1,5 @@
-//! The test programs of the workspace, run in two lanes: those that start servers or read the clock wait half of their time, and
-//! those that only compute run meanwhile.
+//! The test programs of the workspace, run in three lanes: those that start whole deployments or read the clock wait half of their
+//! time, those that ask databases run beside them, and those that only compute take what both leave.
 
 mod again;
 
@@ -15,6 +15,9 @@ use std::time::Instant;
 const COMPUTING: [&str; 11] =
     ["link", "clicks", "feed", "hot", "record", "journal", "sim", "fuzz", "benches", "dashboards", "xtask"];
 
+/// Folders of the crates whose tests start a database or two and ask it.
+const ASKING: [&str; 2] = ["control", "store"];
+
 /// One test program, as cargo built it.
 pub struct TestProgram {
     path: PathBuf,
@@ -25,8 +28,11 @@ pub struct TestProgram {
 }
 
 /// Which tests of each program run, and on how many threads.
+#[derive(Clone, Copy)]
 pub struct Choice<'a> {
     pub threads: &'a str,
+    /// The threads of those that ask databases beside others, some of them against the clock.
+    pub asking: &'a str,
     /// Those that are marked `#[ignore]`, and no others.
     pub ignored: bool,
     /// More words for libtest, such as `--skip NAME`.
@@ -64,16 +70,25 @@ fn programs(messages: &str) -> Vec<TestProgram> {
 }
 
 /// Runs all of them to their end, then the few tests that failed once more, and fails with the names of those that failed. Programs
-/// that only compute have the lowest priority, so that no test that measures time waits for them; what they print comes when they end.
+/// that only compute have the lowest priority, so that no test that measures time waits for them; what they and those that ask
+/// databases print comes when they end.
 pub fn run(programs: &[TestProgram], choice: &Choice) -> Result<(), String> {
-    let (beside, others): (Vec<_>, Vec<_>) = programs.iter().partition(|program| program.computes());
+    let (computing, others): (Vec<_>, Vec<_>) = programs.iter().partition(|program| program.computes());
+    let (asking, starting): (Vec<_>, Vec<_>) = others.into_iter().partition(|program| program.asks());
+    let all_quietly = |programs: Vec<_>, threads| -> Vec<_> {
+        let choice = Choice { threads, ..*choice };
+        programs.into_iter().filter_map(|program| quietly(program, &choice)).collect()
+    };
     let failed = std::thread::scope(|scope| {
-        let beside = scope.spawn(|| {
+        let computing = scope.spawn(|| {
             take_what_is_left();
-            beside.into_iter().filter_map(|program| quietly(program, choice)).collect::<Vec<_>>()
+            all_quietly(computing, choice.threads)
         });
-        let mut failed: Vec<_> = others.into_iter().filter_map(|program| loudly(program, choice)).collect();
-        failed.extend(beside.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+        let asking = scope.spawn(|| all_quietly(asking, choice.asking));
+        let mut failed: Vec<_> = starting.into_iter().filter_map(|program| loudly(program, choice)).collect();
+        for lane in [asking, computing] {
+            failed.extend(lane.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+        }
         failed
     });
     again::judge(&failed, |program, test| {
@@ -134,7 +149,16 @@ impl Choice<'_> {
 impl TestProgram {
     /// Whether it only computes, and may take what others leave of the cores.
     pub fn computes(&self) -> bool {
-        COMPUTING.iter().any(|name| self.folder.ends_with(name))
+        self.is_of(&COMPUTING)
+    }
+
+    /// Whether it asks databases, and waits for nothing else.
+    pub fn asks(&self) -> bool {
+        self.is_of(&ASKING)
+    }
+
+    fn is_of(&self, folders: &[&str]) -> bool {
+        folders.iter().any(|name| self.folder.ends_with(name))
     }
 
     fn command(&self, threads: &str) -> Command {
@@ -167,7 +191,7 @@ mod tests {
         assert_eq!((&*found[0].target, found[0].folder.as_path()), ("e2e", Path::new("/w/cli")));
     }
 
-    const ALL: Choice = Choice { threads: "1", ignored: false, words: &[] };
+    const ALL: Choice = Choice { threads: "1", asking: "1", ignored: false, words: &[] };
 
     fn program(path: &str, folder: &str) -> TestProgram {
         TestProgram { path: path.into(), folder: folder.into(), target: "suite".to_owned() }
@@ -198,7 +222,7 @@ mod tests {
     #[test]
     fn a_test_that_failed_beside_others_runs_alone_and_decides() {
         let folder = services::Folder::new("suites", None).unwrap();
-        let ignored = Choice { threads: "5", ignored: true, words: &["--skip", "a::long"] };
+        let ignored = Choice { ignored: true, words: &["--skip", "a::long"], ..ALL };
         let good = fails_beside_others(folder.path(), true);
         assert_eq!(run(&[good], &ignored), Ok(()));
         let bad = fails_beside_others(folder.path(), false);
