@@ -302,9 +302,7 @@ mod tests {
     use proto::described::Form;
 
     fn is_plain(member: &Member) -> bool {
-        let never =
-            matches!(member.form, Form::Message(_) | Form::Bytes | Form::Long | Form::Epoch | Form::Other);
-        !never && (!member.list || matches!(member.form, Form::Text))
+        !matches!(member.form, Form::Message(_) | Form::Bytes | Form::Epoch | Form::Other)
     }
 
     #[test]

@@ -5,7 +5,7 @@
 use crate::described::{Form, Member, POOL, calls, shape};
 use prost::encoding::{DecodeContext, WireType, decode_key, decode_varint, skip_field};
 use prost::{Message, Name};
-use prost_reflect::{DescriptorPool, MessageDescriptor};
+use prost_reflect::{DescriptorPool, Kind, MessageDescriptor};
 use std::collections::HashMap;
 use std::fmt;
 use std::marker::PhantomData;
@@ -134,6 +134,8 @@ struct FieldBound {
     most: Option<usize>,
     /// A message; `None`: texts, bytes and numbers.
     inside: Option<usize>,
+    /// A number of as many bytes as it takes.
+    is_number: bool,
     /// Bytes of it, where it is no message.
     longest: usize,
 }
@@ -156,8 +158,11 @@ impl Shapes {
         while let Some((number, inside)) = next(&mut left) {
             let Some(at) = fields.iter().position(|field| field.number == number) else { continue };
             let (field, count) = (&fields[at], &mut counts[at]);
-            *count += 1;
-            field.counted(*count, elements)?;
+            let more = field.elements(inside);
+            *count += more;
+            *elements += if field.most.is_some() { more } else { 0 };
+            field.counted(*count, *elements)?;
+            let Some(inside) = inside else { continue };
             match field.inside {
                 Some(shape) => {
                     self.walk(shape, inside, elements).map_err(|excess| excess.within(field, *count))?;
@@ -171,16 +176,23 @@ impl Shapes {
 }
 
 impl FieldBound {
-    fn counted(&self, count: usize, elements: &mut usize) -> Result<(), Excess> {
+    /// How many elements an occurrence of it is, which has this inside: numbers may come packed, all of a list in one.
+    fn elements(&self, inside: Option<&[u8]>) -> usize {
+        match inside {
+            Some(packed) if self.is_number => packed.iter().filter(|byte| **byte < 0x80).count(),
+            _ => 1,
+        }
+    }
+
+    fn counted(&self, count: usize, elements: usize) -> Result<(), Excess> {
         let Some(most) = self.most else {
             let torn = self.inside.is_some() && count > PARTS;
             return if torn { Err(self.beyond(ExcessKind::Parts)) } else { Ok(()) };
         };
-        *elements += 1;
         if count > most {
             return Err(self.beyond(ExcessKind::Elements(most)));
         }
-        if *elements > ELEMENTS { Err(self.beyond(ExcessKind::All)) } else { Ok(()) }
+        if elements > ELEMENTS { Err(self.beyond(ExcessKind::All)) } else { Ok(()) }
     }
 
     fn too_long(&self) -> Excess {
@@ -214,19 +226,20 @@ impl Excess {
     }
 }
 
-/// The next field that has a length, and what is in it; others are passed.
-fn next<'a>(left: &mut &'a [u8]) -> Option<(u32, &'a [u8])> {
-    while !left.is_empty() {
-        let (number, wire) = decode_key(left).ok()?;
-        if wire == WireType::LengthDelimited {
-            let length = usize::try_from(decode_varint(left).ok()?).ok()?;
-            let (inside, rest) = left.split_at_checked(length)?;
-            *left = rest;
-            return Some((number, inside));
-        }
-        skip_field(wire, number, left, DecodeContext::default()).ok()?;
+/// The next field; and what is in it, if it has a length.
+fn next<'a>(left: &mut &'a [u8]) -> Option<(u32, Option<&'a [u8]>)> {
+    if left.is_empty() {
+        return None;
     }
-    None
+    let (number, wire) = decode_key(left).ok()?;
+    if wire == WireType::LengthDelimited {
+        let length = usize::try_from(decode_varint(left).ok()?).ok()?;
+        let (inside, rest) = left.split_at_checked(length)?;
+        *left = rest;
+        return Some((number, Some(inside)));
+    }
+    skip_field(wire, number, left, DecodeContext::default()).ok()?;
+    Some((number, None))
 }
 
 fn fields(message: &MessageDescriptor, number: impl Fn(&str) -> Option<usize>) -> Vec<FieldBound> {
@@ -236,6 +249,7 @@ fn fields(message: &MessageDescriptor, number: impl Fn(&str) -> Option<usize>) -
         name: member.name.clone(),
         most: member.list.then(|| most(member)),
         inside: member.field.kind().as_message().and_then(|inside| number(inside.full_name())),
+        is_number: matches!(member.field.kind(), Kind::Uint64),
         longest: match member.form {
             Form::Bytes => TEXT.max(member.rule.max_length as usize),
             _ => TEXT,
@@ -333,8 +347,9 @@ mod tests {
         let lists: Vec<_> = reachable().into_iter().filter(|member| member.list).collect();
         for member in &lists {
             let name = member.field.full_name();
-            let kinds = matches!(member.field.kind(), Kind::Message(_) | Kind::String | Kind::Bytes);
-            assert!(kinds, "{name} is packed: teach the walk to count it");
+            let kinds =
+                matches!(member.field.kind(), Kind::Message(_) | Kind::String | Kind::Bytes | Kind::Uint64);
+            assert!(kinds, "{name} is of numbers that the walk does not count: teach it to");
             assert!(most(member) > 0, "{name} has no (rule).most");
         }
         assert!(lists.len() > 8, "{lists:?}");
@@ -344,6 +359,28 @@ mod tests {
             most(shape(&format!("linkr.v1.{message}")).unwrap().member(field).unwrap())
         });
         assert_eq!(sizes, [BATCH, CHUNK, 2 * FETCH], "as the service has it");
+    }
+
+    /// Clients pack numbers, and have to be understood if they do not.
+    #[test]
+    fn numbers_are_counted_whether_they_are_packed_or_not() {
+        let packed = |uids: Vec<u64>| v1::QueryClicksRequest { uids, ..Default::default() }.encode_to_vec();
+        let one_by_one = |uids: Vec<u64>| {
+            let mut bytes = Vec::new();
+            uids.iter().for_each(|uid| prost::encoding::uint64::encode(15, uid, &mut bytes));
+            assert_eq!(v1::QueryClicksRequest::decode(&*bytes).unwrap().uids, uids);
+            bytes
+        };
+        let check =
+            |bytes: Vec<u8>| check::<v1::QueryClicksRequest>(&bytes).map_err(|excess| excess.to_string());
+        for first in [0, 1 << 40] {
+            let uids = |count: u64| (first..first + count).collect::<Vec<_>>();
+            assert_eq!([check(packed(uids(100))), check(one_by_one(uids(100)))], [Ok(()), Ok(())]);
+            let both = [packed(uids(60)), one_by_one(uids(41))].concat();
+            for bytes in [packed(uids(101)), one_by_one(uids(101)), both] {
+                assert_eq!(check(bytes), Err("uids has more than 100 elements".to_owned()));
+            }
+        }
     }
 
     fn update(paths: usize) -> v1::UpdateLinkRequest {

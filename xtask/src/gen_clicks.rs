@@ -259,7 +259,7 @@ mod tests {
         let question = ClickQuestion { until, most: 10, ..ClickQuestion::default() };
         assert_eq!(store.clicks().counts(&question).unwrap().total, 70_000);
         let kinds = Kind::ALL.to_vec();
-        let top = TopQuestion { domain: DomainId::DEFAULT, from: 0, until, kinds, most: 3 };
+        let top = TopQuestion { domain: DomainId::DEFAULT, from: 0, until, kinds, links: None, most: 3 };
         let top = store.clicks().top_links(&top).unwrap();
         assert_eq!(top.links[0].uid, 1);
         assert!((29_000..32_000).contains(&top.links[0].count), "{top:?}");

@@ -190,7 +190,6 @@ impl Question {
             parent,
             tag: tag.unwrap_or_default(),
             start_time,
-            end_time: None,
             zone,
             group_by,
             kinds,
@@ -201,6 +200,7 @@ impl Question {
             referrers,
             languages,
             limit,
+            ..Default::default()
         };
         let ask = async |clicks: &mut Client| clicks.query_clicks(request.clone()).await;
         call(api, ClicksClient::new, ask).await

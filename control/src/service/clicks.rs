@@ -29,6 +29,7 @@ use journal::names;
 use link::{DomainId, Key, Seq, misleads};
 use proto::v1;
 use question::{DAY, Inquiry, single_kinds};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use store::clock::unix_ms;
 use store::port::clicks::{
@@ -61,6 +62,8 @@ struct Subject {
     domain: DomainId,
     /// Their uids; `None`: all of the domain.
     links: Option<Vec<Seq>>,
+    /// `true`: counts by link alone come from the lists of the domain, hour by hour, and not from the roll-ups of each link.
+    by_lists: bool,
 }
 
 impl Service {
@@ -72,15 +75,18 @@ impl Service {
     ) -> Result<v1::QueryClicksResponse, Fault> {
         let domain = self.parent(caller, &request.parent).await?.id;
         let inquiry = Inquiry::parse(request, unix_ms())?;
-        if !request.tag.is_empty() {
+        if !(request.tag.is_empty() && request.uids.is_empty()) {
             single_kinds(&request.kinds)?;
         }
         let lane = self.reach.lane(caller).await;
-        let links = match request.tag.as_str() {
-            "" => None,
-            tag => Some(self.tagged(&self.reach.of(caller), &lane, domain, tag).await?),
+        let by_lists = request.tag.is_empty();
+        let links = match (request.tag.as_str(), &request.uids[..]) {
+            ("", []) => None,
+            (tag, []) => Some(self.tagged(&self.reach.of(caller), &lane, domain, tag).await?),
+            ("", uids) => Some(self.with_uids(&self.reach.of(caller), &lane, domain, uids).await?),
+            _ => return Err(Fault::invalid("uids", "are given beside a tag: take one of both")),
         };
-        self.counts(caller, &lane, Subject { domain, links }, inquiry).await
+        self.counts(caller, &lane, Subject { domain, links, by_lists }, inquiry).await
     }
 
     /// See `QueryLinkClicks`.
@@ -175,7 +181,7 @@ impl Service {
     async fn subject(&self, caller: &Caller, parent: &str, code: &str) -> Result<Subject, Fault> {
         let domain: Namespace = self.parent(caller, parent).await?;
         if code.is_empty() {
-            return Ok(Subject { domain: domain.id, links: None });
+            return Ok(Subject { domain: domain.id, links: None, by_lists: true });
         }
         let key = domain.key(&name::code(code, "code")?);
         let called = names::link(&key, &self.reach.name(domain.id));
@@ -186,7 +192,24 @@ impl Service {
     async fn subject_of(&self, caller: &Caller, key: Key, called: &str) -> Result<Subject, Fault> {
         let (_, row) = self.reach.of(caller).link(&key).await?;
         let row = row.ok_or_else(|| Fault::NotFound(called.to_owned()))?;
-        Ok(Subject { domain: key.domain(), links: Some(vec![row.uid]) })
+        Ok(Subject { domain: key.domain(), links: Some(vec![row.uid]), by_lists: false })
+    }
+
+    /// These uids, if each of them is that of a link of the domain: a click has no domain but its link's.
+    async fn with_uids(
+        &self,
+        view: &BoundView<'_>,
+        lane: &Lane,
+        domain: DomainId,
+        uids: &[Seq],
+    ) -> Result<Vec<Seq>, Fault> {
+        let asked = uids.to_vec();
+        let rows = view.read_part(lane, move |reader| reader.links_with_uids(domain, &asked)).await?;
+        let found: BTreeSet<Seq> = rows.iter().map(|row| row.uid).collect();
+        match uids.iter().find(|uid| !found.contains(uid)) {
+            None => Ok(found.into_iter().collect()),
+            Some(uid) => Err(Fault::invalid("uids", format!("hold {uid}, which no link of the domain has"))),
+        }
     }
 
     /// The uids of the links that have a tag now.
@@ -250,13 +273,13 @@ fn reading(reader: &BoundReader<'_>, subject: Subject, inquiry: &Inquiry) -> Res
     Ok(Reading { counted, losses, codes })
 }
 
-/// What the store says. Most clicked links of a whole domain come from lists of their own.
+/// What the store says.
 fn counted(reader: &BoundReader<'_>, subject: Subject, inquiry: &Inquiry) -> Result<Counted, Fault> {
-    let Subject { domain, links } = subject;
+    let Subject { domain, links, by_lists } = subject;
     let (from, until) = (inquiry.from, inquiry.until);
-    if links.is_none() && inquiry.groups == [ClickGroup::Link] && !inquiry.is_narrow() {
+    if by_lists && inquiry.groups == [ClickGroup::Link] && !inquiry.is_narrow() {
         let (kinds, most) = (inquiry.kinds.clone(), inquiry.limit);
-        let top = reader.top_links(&TopQuestion { domain, from, until, kinds, most })?;
+        let top = reader.top_links(&TopQuestion { domain, from, until, kinds, links, most })?;
         return Ok(Counted::of_top(top));
     }
     let question = ClickQuestion {

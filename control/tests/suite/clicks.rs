@@ -116,6 +116,12 @@ async fn a_batch_is_counted_once_however_often_it_is_sent() {
     assert_eq!(rows(&get("/v1/clicks?group_by=country").await), ["DE 3", "AT 1"]);
     assert_eq!(rows(&get("/v1/clicks?group_by=link").await), ["one 3", "two 1"]);
     assert_eq!(rows(&get("/v1/clicks?group_by=link&tag=t").await), ["one 3"]);
+    let with_uids = get(&format!("/v1/clicks?group_by=link&uids={two},{one},{two}")).await;
+    assert_eq!(
+        (rows(&with_uids), &with_uids["total"]),
+        (vec!["one 3".to_owned(), "two 1".into()], &json!(4))
+    );
+    assert_eq!(get(&format!("/v1/clicks?uids={two}")).await["total"], 1);
     let kinds = rows(&get("/v1/clicks?group_by=kind").await);
     assert!(kinds.contains(&"ignored 5".to_owned()) && kinds.contains(&"human 4".to_owned()), "{kinds:?}");
     assert_eq!(rows(&get("/v1/links/one:clicks?group_by=kind").await), ["human 3", "bot 1"]);
@@ -288,7 +294,8 @@ async fn a_key_of_one_domain_sees_no_click_of_another() {
         201
     );
     let mut links = LinksClient::new(way(&world, &admin).await);
-    links.create_link(create("one", "https://a.example.org/")).await.unwrap();
+    let one = links.create_link(create("one", "https://a.example.org/")).await.unwrap().into_inner().uid;
+    let named = format!("GET /v1/domains/a.example/clicks?uids={one}");
     for (call, refused) in [
         ("GET /v1/clicks", 403),
         ("GET /v1/links/one:clicks", 403),
@@ -297,9 +304,27 @@ async fn a_key_of_one_domain_sees_no_click_of_another() {
         ("GET /v1/clicks:watch", 403),
         ("DELETE /v1/clicks?code=one", 403),
         ("GET /v1/domains/a.example/clicks", 200),
+        (&named, 400),
     ] {
         let reply = rest(&world, call, Some(&bound), Value::Null).await;
         assert_eq!(reply.status.as_u16(), refused, "{call}: {reply:?}");
     }
+    // The last is a number that SQLite does not have.
+    for wrong in [
+        "uids=1,999",
+        "uids=1&tag=t",
+        "uids=1&kinds=ignored",
+        "uids=one",
+        "uids=1,,2",
+        "uids=18446744073709551615",
+    ] {
+        let reply = rest(&world, &format!("GET /v1/clicks?{wrong}"), Some(&admin), Value::Null).await;
+        let field = if wrong.contains("kinds") { "kinds" } else { "uids" };
+        assert_eq!((reply.status.as_u16(), &reply.body["field"]), (400, &json!(field)), "{wrong}: {reply:?}");
+    }
+    let many: Vec<String> = (1..=101).map(|uid: u64| uid.to_string()).collect();
+    let many = format!("GET /v1/clicks?uids={}", many.join(","));
+    let reply = rest(&world, &many, Some(&admin), Value::Null).await;
+    assert_eq!((reply.status.as_u16(), &reply.body["field"]), (400, &json!("uids")), "{reply:?}");
     world.stop().await;
 }

@@ -38,7 +38,7 @@ pub(crate) async fn counts<R: ClickRows>(
         return Ok(ClickAnswer::default());
     }
     let &ClickQuestion { domain, from, until, .. } = question;
-    let asked = TopQuestion { domain, from, until, kinds: kinds.clone(), most: MOST_LINKS };
+    let asked = TopQuestion { domain, from, until, kinds: kinds.clone(), links: None, most: MOST_LINKS };
     let top = top_links(rows, memory, &asked).await?;
     let filter = ClickFilter { kinds, ..question.filter.clone() };
     let whole = ClickQuestion { groups: Vec::new(), filter: filter.clone(), ..question.clone() };

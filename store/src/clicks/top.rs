@@ -28,7 +28,11 @@ pub(crate) async fn top_links<R: ClickRows>(
     let mut counts = UidCounts::default();
     let mut keys = Vec::new();
     let kinds: BTreeSet<Kind> = question.kinds.iter().copied().filter(|kind| !kind.is_total()).collect();
+    let mut step = HOUR;
     for part in parts(rows, hours, &kinds, deleted.cuts(question.domain)).await? {
+        if !part.is_within(hours) {
+            step = part.part.length();
+        }
         let key = |kind: &Kind| [list(part.part, *kind), part.period, question.domain.0.into()];
         keys.extend(kinds.iter().map(key));
     }
@@ -59,7 +63,10 @@ pub(crate) async fn top_links<R: ClickRows>(
         });
         asked_for.for_each(|click| counts.add(click.uid, 1));
     }
-    Ok(TopAnswer { left_out, ..counts.top(question.most) })
+    if let Some(links) = &question.links {
+        counts.keep(links);
+    }
+    Ok(TopAnswer { left_out, step, ..counts.top(question.most) })
 }
 
 /// A part of time that lists are of.
@@ -67,6 +74,13 @@ pub(crate) async fn top_links<R: ClickRows>(
 struct Part {
     part: ListPart,
     period: i64,
+}
+
+impl Part {
+    fn is_within(&self, (from, before): (i64, i64)) -> bool {
+        let hours = self.part.length() / HOUR;
+        from <= self.period * hours && (self.period + 1) * hours <= before
+    }
 }
 
 /// The parts of time that make up these hours: each hour is in one of them. `cuts`: those of deletions that are not done everywhere.

@@ -240,6 +240,8 @@ pub struct TopQuestion {
     pub until: i64,
     /// Which kinds are counted.
     pub kinds: Vec<Kind>,
+    /// Only these links; `None`: all of the domain.
+    pub links: Option<Vec<Seq>>,
     /// Links at most.
     pub most: usize,
 }
@@ -249,10 +251,12 @@ pub struct TopQuestion {
 pub struct TopAnswer {
     /// The highest count first; of the same count the older link.
     pub links: Vec<LinkCount>,
-    /// Clicks of all links of the domain.
+    /// Clicks of all links that are asked about.
     pub total: u64,
-    /// How many links were clicked.
+    /// How many of them were clicked.
     pub clicked: u64,
+    /// Milliseconds of the longest span that is counted as a whole though the time that is asked about begins or ends in it.
+    pub step: i64,
     /// As in [`ClickAnswer::left_out`].
     pub left_out: Option<i64>,
 }

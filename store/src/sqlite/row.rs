@@ -39,7 +39,8 @@ pub(super) fn with_uids(snapshot: &Connection, uids: &[Seq]) -> Result<Vec<Row>,
     let sql = select(" INDEXED BY links_uid WHERE coalesce(uid, version) = ?1");
     let mut statement = snapshot.prepare_cached(&sql).map_err(|e| fault(&e))?;
     let mut rows = Vec::new();
-    for uid in uids {
+    // The others are numbers that SQLite does not have.
+    for uid in uids.iter().filter_map(|uid| i64::try_from(*uid).ok()) {
         let found = statement.query_map([uid], raw).and_then(Iterator::collect::<rusqlite::Result<Vec<_>>>);
         for raw in found.map_err(|e| fault(&e))? {
             rows.push(raw.parse()?);

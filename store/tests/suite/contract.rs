@@ -7,8 +7,8 @@ use clicks::{Click, Country, Kind, LossReason};
 use link::DomainId;
 use store::port::clicks::{
     AppendOutcome, Appended, BatchSender, ClickAnswer, ClickFilter, ClickGroup, ClickQuestion, ClickStore,
-    CountRow, EDGE_SILENT, EdgeUntil, GroupKey, LinkCount, LossRow, MOST_LINKS, RawQuestion, SPOOL_RESTS,
-    SplitQuestion, TakenBehindHole, TopQuestion, UnknownQuestion, is_too_many_links, is_too_much,
+    CountRow, EDGE_SILENT, EdgeUntil, GroupKey, LossRow, MOST_LINKS, RawQuestion, SPOOL_RESTS, SplitQuestion,
+    TakenBehindHole, TopQuestion, UnknownQuestion, is_too_many_links, is_too_much,
 };
 
 const LATER: i64 = START + 40 * DAY;
@@ -272,78 +272,6 @@ fn a_split_beside_a_question_is_answered_as_if_it_were_alone() {
 }
 
 #[test]
-fn the_links_that_were_clicked_most_are_told_from_lists_of_any_length() {
-    each(|store, _| {
-        let mut edge = Edge::new("eu-1", 9);
-        // Three weeks, a click an hour, and one link that takes a share of its own.
-        let clicks: Vec<Click> = (0..21 * 24_i64)
-            .flat_map(|hour| {
-                let at = START + hour * HOUR + 17 * MINUTE;
-                let bot = Click { kind: Kind::Bot, ..click(900, at) };
-                [click(1 + hour as u64 % 50, at), click(700, at + MINUTE), bot]
-            })
-            .collect();
-        for part in clicks.chunks(500) {
-            edge.send(store, part.to_vec(), START + 22 * DAY);
-        }
-        let question = |from: i64, until: i64, kinds: &[Kind]| TopQuestion {
-            domain: DOMAIN,
-            from: START + from * HOUR,
-            until: START + until * HOUR,
-            kinds: kinds.to_vec(),
-            most: 3,
-        };
-        let asked = [
-            question(0, 21 * 24, &[Kind::Human]),
-            question(5, 20 * 24 + 3, &[Kind::Human]),
-            question(5, 20 * 24 + 3, &Kind::ALL),
-            question(30, 31, &[Kind::Bot]),
-            question(-5_000, -4_000, &[Kind::Human]),
-        ];
-        let answers = || asked.iter().map(|one| store.top_links(one).unwrap()).collect::<Vec<_>>();
-        let before = answers();
-        assert_eq!(
-            before[0].links[..2],
-            [LinkCount { uid: 700, count: 504 }, LinkCount { uid: 1, count: 11 }]
-        );
-        assert_eq!((before[0].total, before[0].clicked), (2 * 504, 51));
-        assert_eq!(before[1].links[0], LinkCount { uid: 700, count: 478 });
-        assert_eq!(before[2].links[1], LinkCount { uid: 900, count: 478 });
-        assert_eq!(before[3].links, [LinkCount { uid: 900, count: 1 }]);
-        assert_eq!(before[4].total, 0);
-        fold(store, START + 22 * DAY);
-        assert_eq!(answers(), before, "folded");
-        tidy(store, LATER);
-        assert_eq!(answers(), before, "packed");
-        tidy(store, START + 200 * DAY);
-        assert_eq!(answers()[0], before[0], "hours are gone, days are whole");
-        let by_link = ClickQuestion { groups: vec![ClickGroup::Link], most: 2, ..of(None) };
-        let answer = store.counts(&by_link).unwrap();
-        let rows: Vec<_> = answer.groups.iter().map(|row| (row.keys[0].clone(), row.count)).collect();
-        assert_eq!(rows, [(GroupKey::Link(700), 504), (GroupKey::Link(900), 504)]);
-        assert!(answer.more);
-    });
-}
-
-/// Found by the tests of deletions: the rows of one link and its domain are as many as are packed at once, and the lists of such a day were
-/// never made.
-#[test]
-fn a_link_that_was_clicked_alone_is_in_the_list_of_its_day() {
-    each(|store, _| {
-        Edge::new("eu-1", 9).send(store, vec![click(5, START)], START);
-        fold(store, START);
-        let asked =
-            TopQuestion { domain: DOMAIN, from: START, until: LATER, kinds: Kind::ALL.to_vec(), most: 1 };
-        for packed in [false, true] {
-            if packed {
-                tidy(store, START + 3 * DAY);
-            }
-            assert_eq!(store.top_links(&asked).unwrap().links, [LinkCount { uid: 5, count: 1 }], "{packed}");
-        }
-    });
-}
-
-#[test]
 fn totals_losses_and_unknown_codes_are_told_before_and_after_they_are_folded() {
     each(|store, _| {
         let mut edge = Edge::new("eu-1", 9);
@@ -574,8 +502,14 @@ fn an_answer_that_does_not_read_every_batch_says_from_when_on_clicks_may_lack() 
         let mut offered: Vec<Appended> =
             (0..100_000).map(|_| edge.batch(|batch| batch.clicks = vec![click(5, START)])).collect();
         store.append(&offered, START + DAY).unwrap();
-        let top =
-            TopQuestion { domain: DOMAIN, from: START, until: LATER, kinds: Kind::ALL.to_vec(), most: 1 };
+        let top = TopQuestion {
+            domain: DOMAIN,
+            from: START,
+            until: LATER,
+            kinds: Kind::ALL.to_vec(),
+            links: None,
+            most: 1,
+        };
         let look = || {
             let counted = store.counts(&of(Some(vec![5]))).unwrap();
             (counted.total, counted.left_out, store.top_links(&top).unwrap().left_out)

@@ -23,6 +23,7 @@ fn top(store: &dyn ClickStore) -> Vec<(Seq, u64)> {
         from: START,
         until: START + 80 * DAY,
         kinds: Kind::ALL.to_vec(),
+        links: None,
         most: 10,
     };
     store.top_links(&asked).unwrap().links.iter().map(|link| (link.uid, link.count)).collect()

@@ -1,7 +1,7 @@
 //! Lists of the most clicked links say what the links' own counts say: for any range, whatever was folded, packed, deleted and
 //! classed anew before, and in whatever order.
 
-use super::world::{DAY, DOMAIN, Database, Edge, Folder, HOUR, START, click, each, fold, of, tidy};
+use super::world::{DAY, DOMAIN, Database, Edge, Folder, HOUR, MINUTE, START, click, each, fold, of, tidy};
 use clicks::{Agents, Click, Kind};
 use link::Seq;
 use proptest::prelude::*;
@@ -15,6 +15,7 @@ use store::port::clicks::{
 /// Enough for counts of many links side by side in one list.
 const LINKS: u64 = 160;
 const KINDS: [Kind; 3] = [Kind::Human, Kind::Bot, Kind::Head];
+const LATER: i64 = START + 40 * DAY;
 /// As far as an edge may be behind.
 const LATE: i64 = 40 * DAY;
 
@@ -23,7 +24,8 @@ static AGENTS: LazyLock<Agents> = LazyLock::new(Agents::new);
 /// The list of some hours behind [`START`].
 fn listed(store: &dyn ClickStore, (from, until): (i64, i64), kinds: &[Kind]) -> TopAnswer {
     let (from, until) = (START + from * HOUR, START + until * HOUR);
-    let asked = TopQuestion { domain: DOMAIN, from, until, kinds: kinds.to_vec(), most: LINKS as usize };
+    let asked =
+        TopQuestion { domain: DOMAIN, from, until, kinds: kinds.to_vec(), links: None, most: LINKS as usize };
     store.top_links(&asked).unwrap()
 }
 
@@ -52,6 +54,98 @@ fn assert_is_counted(store: &dyn ClickStore, hours: (i64, i64), kinds: &[Kind], 
     assert_eq!(list.links, links, "{what}: hours {hours:?} of {kinds:?}");
     assert_eq!(list.total, links.iter().map(|link| link.count).sum::<u64>(), "{what}");
     assert_eq!(list.clicked, links.len() as u64, "{what}");
+}
+
+#[test]
+fn the_links_that_were_clicked_most_are_told_from_lists_of_any_length() {
+    each(|store, _| {
+        let mut edge = Edge::new("eu-1", 9);
+        // Three weeks, a click an hour, and one link that takes a share of its own.
+        let clicks: Vec<Click> = (0..21 * 24_i64)
+            .flat_map(|hour| {
+                let at = START + hour * HOUR + 17 * MINUTE;
+                let bot = Click { kind: Kind::Bot, ..click(900, at) };
+                [click(1 + hour as u64 % 50, at), click(700, at + MINUTE), bot]
+            })
+            .collect();
+        for part in clicks.chunks(500) {
+            edge.send(store, part.to_vec(), START + 22 * DAY);
+        }
+        let question = |from: i64, until: i64, kinds: &[Kind]| TopQuestion {
+            domain: DOMAIN,
+            from: START + from * HOUR,
+            until: START + until * HOUR,
+            kinds: kinds.to_vec(),
+            links: None,
+            most: 3,
+        };
+        let asked = [
+            question(0, 21 * 24, &[Kind::Human]),
+            question(5, 20 * 24 + 3, &[Kind::Human]),
+            question(5, 20 * 24 + 3, &Kind::ALL),
+            question(30, 31, &[Kind::Bot]),
+            question(-5_000, -4_000, &[Kind::Human]),
+            // 900 has clicks of bots alone, and nobody has 1 << 40, which is in no block that is kept in an array.
+            TopQuestion {
+                links: Some(vec![2, 900, 700, 2, 1 << 40]),
+                ..question(0, 21 * 24, &[Kind::Human])
+            },
+        ];
+        let answers = || asked.iter().map(|one| store.top_links(one).unwrap()).collect::<Vec<_>>();
+        let before = answers();
+        assert_eq!(
+            before[0].links[..2],
+            [LinkCount { uid: 700, count: 504 }, LinkCount { uid: 1, count: 11 }]
+        );
+        assert_eq!((before[0].total, before[0].clicked), (2 * 504, 51));
+        assert_eq!(before[1].links[0], LinkCount { uid: 700, count: 478 });
+        assert_eq!(before[2].links[1], LinkCount { uid: 900, count: 478 });
+        assert_eq!(before[3].links, [LinkCount { uid: 900, count: 1 }]);
+        assert_eq!(before[4].total, 0);
+        assert_eq!(before[5].links, [LinkCount { uid: 700, count: 504 }, LinkCount { uid: 2, count: 11 }]);
+        assert_eq!((before[5].total, before[5].clicked), (515, 2));
+        fold(store, START + 22 * DAY);
+        assert_eq!(answers(), before, "folded");
+        tidy(store, LATER);
+        assert_eq!(answers(), before, "packed");
+        tidy(store, START + 200 * DAY);
+        assert_eq!(answers()[0], before[0], "hours are gone, days are whole");
+        let steps: Vec<i64> = answers().iter().map(|answer| answer.step).collect();
+        assert_eq!(
+            steps[..3],
+            [HOUR, DAY, DAY],
+            "days that begin before or end behind are counted as a whole"
+        );
+        let by_link = ClickQuestion { groups: vec![ClickGroup::Link], most: 2, ..of(None) };
+        let answer = store.counts(&by_link).unwrap();
+        let rows: Vec<_> = answer.groups.iter().map(|row| (row.keys[0].clone(), row.count)).collect();
+        assert_eq!(rows, [(GroupKey::Link(700), 504), (GroupKey::Link(900), 504)]);
+        assert!(answer.more);
+    });
+}
+
+/// Found by the tests of deletions: the rows of one link and its domain are as many as are packed at once, and the lists of such a day were
+/// never made.
+#[test]
+fn a_link_that_was_clicked_alone_is_in_the_list_of_its_day() {
+    each(|store, _| {
+        Edge::new("eu-1", 9).send(store, vec![click(5, START)], START);
+        fold(store, START);
+        let asked = TopQuestion {
+            domain: DOMAIN,
+            from: START,
+            until: LATER,
+            kinds: Kind::ALL.to_vec(),
+            links: None,
+            most: 1,
+        };
+        for packed in [false, true] {
+            if packed {
+                tidy(store, START + 3 * DAY);
+            }
+            assert_eq!(store.top_links(&asked).unwrap().links, [LinkCount { uid: 5, count: 1 }], "{packed}");
+        }
+    });
 }
 
 /// What happens to a store.

@@ -105,7 +105,7 @@ fn answers(store: &dyn ClickStore) -> Vec<(String, Vec<CountRow>, u64)> {
     for kind in Kind::ALL.into_iter().filter(|kind| !kind.is_total()) {
         for hours in [13, 24, 10 * 24, 20 * 24] {
             let (from, until) = (START, START + hours * HOUR);
-            let asked = TopQuestion { domain: DOMAIN, from, until, kinds: vec![kind], most: 99 };
+            let asked = TopQuestion { domain: DOMAIN, from, until, kinds: vec![kind], links: None, most: 99 };
             let answer = store.top_links(&asked).unwrap();
             let row = |link: &store::port::clicks::LinkCount| CountRow {
                 keys: vec![store::port::clicks::GroupKey::Link(link.uid)],

@@ -18,12 +18,19 @@ const ROWS: &str = "50";
 
 /// `GET /ui/links`.
 pub async fn list(visit: Visit) -> Result<Answer, Refusal> {
-    let clicks = async {
-        if visit.rights.allow("clicks:read") { Some(ListedClicks::read(&visit).await) } else { None }
-    };
     let found = found(&visit, &visit.query, ROWS, visit.query.get("page"));
-    // Each of them waits for the store.
-    let (found, domains, clicks) = tokio::join!(found, domains(&visit), clicks);
+    let found_and_counted = async {
+        let found = found.await;
+        let clicks = match &found {
+            Ok(answer) if visit.rights.allow("clicks:read") => {
+                Some(ListedClicks::read(&visit, elements(answer, "links")).await)
+            }
+            _ => None,
+        };
+        (found, clicks)
+    };
+    // Both wait for the store.
+    let ((found, clicks), domains) = tokio::join!(found_and_counted, domains(&visit));
     let body = html! {
         @if visit.rights.allow("links:write") { (ways_in(&visit)) }
         (search(&visit, &domains))

@@ -45,7 +45,7 @@ impl Counted {
             count: link.count,
         };
         let groups = answer.links.into_iter().map(group).collect();
-        Self { groups, total: answer.total, step: HOUR, left_out: answer.left_out, ..Self::default() }
+        Self { groups, total: answer.total, step: answer.step, left_out: answer.left_out, ..Self::default() }
     }
 
     /// Up to when it is complete, where edges have handed on everything up to a time.

@@ -88,6 +88,7 @@ fn of_link(request: &v1::QueryLinkClicksRequest) -> v1::QueryClicksRequest {
         referrers: request.referrers,
         languages: request.languages,
         limit: request.limit,
+        uids: Vec::new(),
     }
 }
 

@@ -206,21 +206,31 @@ fn pairs(uri: &Uri) -> Result<Vec<(String, String)>, Fault> {
 }
 
 fn set(message: &mut DynamicMessage, member: &Member, text: String) -> Result<(), Fault> {
+    let value = if member.list { list(member, &text)? } else { value(member, text)? };
+    message.set_field(&member.field, value);
+    Ok(())
+}
+
+/// One parameter, its elements with commas between them.
+fn list(member: &Member, text: &str) -> Result<Value, Fault> {
+    if text.is_empty() {
+        return Ok(Value::List(Vec::new()));
+    }
+    if text.split(',').count() > member.rule.most as usize {
+        return Err(read::too_many(member).into());
+    }
+    text.split(',').map(|one| value(member, one.to_owned())).collect::<Result<_, _>>().map(Value::List)
+}
+
+fn value(member: &Member, text: String) -> Result<Value, Fault> {
     let name = member.name.clone();
     let wrong =
         |kind: &str| Fault::invalid(name.clone(), format!("is {}, and not {kind}", text.escape_debug()));
-    let value = match &member.form {
+    Ok(match &member.form {
         Form::Flag => Value::Bool(text.parse().map_err(|_| wrong("true or false"))?),
         Form::Signed => Value::I32(text.parse().map_err(|_| wrong("a whole number that fits"))?),
         Form::Short => Value::U32(text.parse().map_err(|_| wrong("a whole number that fits"))?),
-        // One parameter, its elements with commas between them.
-        Form::Text if member.list => {
-            let all: Vec<Value> = text.split(',').map(|one| Value::String(one.to_owned())).collect();
-            if all.len() > member.rule.most as usize {
-                return Err(read::too_many(member).into());
-            }
-            Value::List(if text.is_empty() { Vec::new() } else { all })
-        }
+        Form::Long => Value::U64(text.parse().map_err(|_| wrong("a whole number that fits"))?),
         Form::Time => {
             let time = proto::time::read(&text).map_err(|why| Fault::invalid(name, why))?;
             let Kind::Message(kind) = member.field.kind() else { return Err(Fault::Internal) };
@@ -237,9 +247,7 @@ fn set(message: &mut DynamicMessage, member: &Member, text: String) -> Result<()
             Value::EnumNumber(if member.name == "ack" && number == 1 { 0 } else { number })
         }
         _ => Value::String(text),
-    };
-    message.set_field(&member.field, value);
-    Ok(())
+    })
 }
 
 /// Only a body announced as JSON is read: a page of another site can make a visitor's browser send any other kind

@@ -5,7 +5,7 @@ use super::{ListEntry, Sink};
 use crate::port::clicks::{LinkCount, TopAnswer};
 use link::Seq;
 use std::cmp::Reverse;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 /// Counts of uids in blocks below this are in an array; of those above, which only a store of that many changes has, in a map.
 const BLOCKS: u64 = (1 << 24) / BLOCK as u64;
@@ -38,6 +38,16 @@ impl UidCounts {
             self.blocks.resize((block + 1).next_power_of_two().max(FIRST), [0; BLOCK]);
         }
         &mut self.blocks[block]
+    }
+
+    /// Forgets all other links.
+    pub fn keep(&mut self, links: &[Seq]) {
+        let all = std::mem::take(self);
+        for &uid in links.iter().collect::<BTreeSet<_>>() {
+            let block = all.blocks.get(uid as usize / BLOCK).map(|counts| counts[uid as usize % BLOCK]);
+            let count = block.or_else(|| all.others.get(&uid).copied()).unwrap_or(0);
+            self.others.insert(uid, count);
+        }
     }
 
     /// The links with the most clicks.

@@ -6,34 +6,33 @@ use crate::show::{self, list};
 use crate::visit::Visit;
 use jiff::Timestamp;
 use serde_json::Value;
+use std::collections::BTreeMap;
 
-/// Human clicks of the last 30 days, of the links that have most.
-pub struct ListedClicks {
-    counts: Vec<(String, u64)>,
-    /// What a link that is not among them has at most.
-    most: u64,
-}
+/// Human clicks of the last 30 days, by code.
+pub struct ListedClicks(BTreeMap<String, u64>);
 
 impl ListedClicks {
-    /// Links that are told apart by one question.
-    const LINKS: usize = 1_000;
-
-    /// Asks for them.
+    /// Asks for those of links as a list shows them, of one domain.
     ///
     /// # Errors
     /// What REST refuses it with.
-    pub async fn read(visit: &Visit) -> Result<Self, Refusal> {
+    pub async fn read(visit: &Visit, links: &[Value]) -> Result<Self, Refusal> {
+        let uids: Vec<String> =
+            links.iter().filter_map(|link| link["uid"].as_u64()).map(|uid| uid.to_string()).collect();
+        if uids.is_empty() {
+            return Ok(Self(BTreeMap::new())); // without uids it would be the whole domain
+        }
         let mut month = visit.query.with("last", "30d");
         for name in ["from", "to", "by", "zone"] {
             month = month.with(name, "");
         }
         let Range { from, until } = Period::read(&month, Timestamp::now())?.now;
-        let limit = Self::LINKS.to_string();
+        let uids = uids.join(",");
         let parameters = [
             ("start_time", from.as_str()),
             ("end_time", until.as_str()),
             ("group_by", "link"),
-            ("limit", limit.as_str()),
+            ("uids", &uids),
         ];
         let answer = visit.call(Call::get(&domain_path(visit.domain(), "/clicks"), &parameters)).await?;
         Ok(Self::of(&answer))
@@ -43,19 +42,12 @@ impl ListedClicks {
         let count = |row: &Value| {
             (row["keys"][0].as_str().unwrap_or_default().to_owned(), row["count"].as_u64().unwrap_or(0))
         };
-        let counts: Vec<(String, u64)> = list(answer, "rows").iter().map(count).collect();
-        let least = counts.iter().map(|(_, count)| *count).min().unwrap_or(0);
-        let other = answer["other"].as_u64().unwrap_or(0);
-        Self { counts, most: least.min(other) }
+        Self(list(answer, "rows").iter().map(count).collect())
     }
 
     /// Those of a link, in words.
     pub fn of_link(&self, code: &str) -> String {
-        match self.counts.iter().find(|(own, _)| own == code) {
-            Some((_, count)) => show::number(*count),
-            None if self.most == 0 => "0".to_owned(),
-            None => format!("at most {}", show::number(self.most)),
-        }
+        show::number(self.0.get(code).copied().unwrap_or(0))
     }
 }
 
@@ -65,12 +57,9 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn a_link_that_is_not_among_those_that_are_told_has_no_more_than_they() {
+    fn a_link_that_is_in_no_row_has_no_clicks() {
         let row = |code: &str, count: u64| json!({ "keys": [code], "count": count });
-        let told = ListedClicks::of(&json!({ "rows": [row("a", 1_900), row("b", 7)], "other": 30 }));
-        assert_eq!(["a", "b", "c"].map(|code| told.of_link(code)), ["1,900", "7", "at most 7"]);
-        let all = ListedClicks::of(&json!({ "rows": [row("a", 9)] }));
-        assert_eq!(["a", "c"].map(|code| all.of_link(code)), ["9", "0"]);
-        assert_eq!(ListedClicks::of(&json!({})).of_link("a"), "0");
+        let told = ListedClicks::of(&json!({ "rows": [row("a", 1_900), row("b", 7)] }));
+        assert_eq!(["a", "b", "c"].map(|code| told.of_link(code)), ["1,900", "7", "0"]);
     }
 }
