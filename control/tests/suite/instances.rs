@@ -169,10 +169,9 @@ async fn an_edge_that_says_goodbye_to_one_control_is_forgotten_by_all() {
     let mut links = b.links().await;
     assert_eq!(told(links.create_link(propagated("", "a")).await.unwrap().into_inner()).1.len(), 2);
     one.leave().await;
-    let began = Instant::now();
     let made = links.create_link(propagated("", "b")).await.unwrap().into_inner();
+    // Were the one that left waited for, it would be told, and the write would be partial.
     assert_eq!(told(made), (Propagated, names(&["two"]), vec![]));
-    assert!(began.elapsed() < BOUND, "{:?}", began.elapsed());
     assert_eq!(db.sql("SELECT count(*) FROM edge_session"), "1");
 
     // One that crashes says none: it is waited for, and forgotten when somebody says so.
