@@ -160,8 +160,7 @@ impl Shapes {
             let (field, count) = (&fields[at], &mut counts[at]);
             let more = field.elements(inside);
             *count += more;
-            *elements += if field.most.is_some() { more } else { 0 };
-            field.counted(*count, *elements)?;
+            field.counted(*count, more, elements)?;
             let Some(inside) = inside else { continue };
             match field.inside {
                 Some(shape) => {
@@ -184,15 +183,16 @@ impl FieldBound {
         }
     }
 
-    fn counted(&self, count: usize, elements: usize) -> Result<(), Excess> {
+    fn counted(&self, count: usize, more: usize, elements: &mut usize) -> Result<(), Excess> {
         let Some(most) = self.most else {
             let torn = self.inside.is_some() && count > PARTS;
             return if torn { Err(self.beyond(ExcessKind::Parts)) } else { Ok(()) };
         };
+        *elements += more;
         if count > most {
             return Err(self.beyond(ExcessKind::Elements(most)));
         }
-        if elements > ELEMENTS { Err(self.beyond(ExcessKind::All)) } else { Ok(()) }
+        if *elements > ELEMENTS { Err(self.beyond(ExcessKind::All)) } else { Ok(()) }
     }
 
     fn too_long(&self) -> Excess {

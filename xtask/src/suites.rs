@@ -152,7 +152,7 @@ impl TestProgram {
         self.is_of(&COMPUTING)
     }
 
-    /// Whether it asks databases, and waits for nothing else.
+    /// `true`: the program is one of a crate whose tests ask databases, and runs beside those that start deployments.
     pub fn asks(&self) -> bool {
         self.is_of(&ASKING)
     }
@@ -222,7 +222,7 @@ mod tests {
     #[test]
     fn a_test_that_failed_beside_others_runs_alone_and_decides() {
         let folder = services::Folder::new("suites", None).unwrap();
-        let ignored = Choice { ignored: true, words: &["--skip", "a::long"], ..ALL };
+        let ignored = Choice { threads: "5", ignored: true, words: &["--skip", "a::long"], ..ALL };
         let good = fails_beside_others(folder.path(), true);
         assert_eq!(run(&[good], &ignored), Ok(()));
         let bad = fails_beside_others(folder.path(), false);

@@ -178,7 +178,7 @@ pub struct ExistingLink {
 /// `linkr link delete`.
 #[derive(Args)]
 pub struct DeletedLinks {
-    /// Which link, and how.
+    /// The first link, and the flags of the write.
     #[command(flatten)]
     pub existing: ExistingLink,
     /// Codes or whole addresses of more links, with the first at most 1,000

@@ -273,7 +273,7 @@ fn reading(reader: &BoundReader<'_>, subject: Subject, inquiry: &Inquiry) -> Res
     Ok(Reading { counted, losses, codes })
 }
 
-/// What the store says.
+/// The counts that the store has for a question: by link alone out of lists, where the subject is of those that have them.
 fn counted(reader: &BoundReader<'_>, subject: Subject, inquiry: &Inquiry) -> Result<Counted, Fault> {
     let Subject { domain, links, by_lists } = subject;
     let (from, until) = (inquiry.from, inquiry.until);

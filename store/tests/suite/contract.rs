@@ -1,6 +1,8 @@
 //! What every store of clicks must do: each batch once, and the same answers before and after folding and packing.
 
-use super::world::{DAY, DOMAIN, Edge, HOUR, MINUTE, START, click, each, fold, of, tidy};
+use super::world::{
+    DAY, DOMAIN, Edge, HOUR, LATER, MINUTE, START, click, each, fold, most_clicked, of, tidy,
+};
 use clicks::batch::{Loss, MAX_NO, Total, UnknownCode};
 use clicks::ledger::{Cursor, MOST_A_SECOND};
 use clicks::{Click, Country, Kind, LossReason};
@@ -8,10 +10,8 @@ use link::DomainId;
 use store::port::clicks::{
     AppendOutcome, Appended, BatchSender, ClickAnswer, ClickFilter, ClickGroup, ClickQuestion, ClickStore,
     CountRow, EDGE_SILENT, EdgeUntil, GroupKey, LossRow, MOST_LINKS, RawQuestion, SPOOL_RESTS, SplitQuestion,
-    TakenBehindHole, TopQuestion, UnknownQuestion, is_too_many_links, is_too_much,
+    TakenBehindHole, UnknownQuestion, is_too_many_links, is_too_much,
 };
-
-const LATER: i64 = START + 40 * DAY;
 
 #[test]
 fn a_batch_is_taken_once_and_in_the_order_of_its_spool() {
@@ -502,14 +502,7 @@ fn an_answer_that_does_not_read_every_batch_says_from_when_on_clicks_may_lack() 
         let mut offered: Vec<Appended> =
             (0..100_000).map(|_| edge.batch(|batch| batch.clicks = vec![click(5, START)])).collect();
         store.append(&offered, START + DAY).unwrap();
-        let top = TopQuestion {
-            domain: DOMAIN,
-            from: START,
-            until: LATER,
-            kinds: Kind::ALL.to_vec(),
-            links: None,
-            most: 1,
-        };
+        let top = most_clicked();
         let look = || {
             let counted = store.counts(&of(Some(vec![5]))).unwrap();
             (counted.total, counted.left_out, store.top_links(&top).unwrap().left_out)

@@ -1,7 +1,7 @@
 //! Clicks that are deleted: a deletion holds for what the store had taken, and for what was answered before it whenever it
 //! comes.
 
-use super::world::{DAY, DOMAIN, Edge, HOUR, MINUTE, START, click, each, fold, of, tidy};
+use super::world::{DAY, DOMAIN, Edge, HOUR, MINUTE, START, click, each, fold, most_clicked, of, tidy};
 use clicks::batch::{Loss, Total, UnknownCode};
 use clicks::{Click, Country, Kind, LossReason};
 use link::{DomainId, Seq};
@@ -18,14 +18,7 @@ fn raw(store: &dyn ClickStore) -> Vec<Click> {
 }
 
 fn top(store: &dyn ClickStore) -> Vec<(Seq, u64)> {
-    let asked = TopQuestion {
-        domain: DOMAIN,
-        from: START,
-        until: START + 80 * DAY,
-        kinds: Kind::ALL.to_vec(),
-        links: None,
-        most: 10,
-    };
+    let asked = TopQuestion { until: START + 80 * DAY, most: 10, ..most_clicked() };
     store.top_links(&asked).unwrap().links.iter().map(|link| (link.uid, link.count)).collect()
 }
 

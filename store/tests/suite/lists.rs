@@ -1,7 +1,10 @@
 //! Lists of the most clicked links say what the links' own counts say: for any range, whatever was folded, packed, deleted and
 //! classed anew before, and in whatever order.
 
-use super::world::{DAY, DOMAIN, Database, Edge, Folder, HOUR, MINUTE, START, click, each, fold, of, tidy};
+use super::world::{
+    DAY, DOMAIN, Database, Edge, Folder, HOUR, LATER, MINUTE, START, click, each, fold, most_clicked, of,
+    tidy,
+};
 use clicks::{Agents, Click, Kind};
 use link::Seq;
 use proptest::prelude::*;
@@ -15,7 +18,6 @@ use store::port::clicks::{
 /// Enough for counts of many links side by side in one list.
 const LINKS: u64 = 160;
 const KINDS: [Kind; 3] = [Kind::Human, Kind::Bot, Kind::Head];
-const LATER: i64 = START + 40 * DAY;
 /// As far as an edge may be behind.
 const LATE: i64 = 40 * DAY;
 
@@ -131,14 +133,7 @@ fn a_link_that_was_clicked_alone_is_in_the_list_of_its_day() {
     each(|store, _| {
         Edge::new("eu-1", 9).send(store, vec![click(5, START)], START);
         fold(store, START);
-        let asked = TopQuestion {
-            domain: DOMAIN,
-            from: START,
-            until: LATER,
-            kinds: Kind::ALL.to_vec(),
-            links: None,
-            most: 1,
-        };
+        let asked = most_clicked();
         for packed in [false, true] {
             if packed {
                 tidy(store, START + 3 * DAY);

@@ -10,7 +10,7 @@ use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 use store::port::Repository;
-use store::port::clicks::{AppendOutcome, Appended, BatchSender, ClickQuestion, ClickStore};
+use store::port::clicks::{AppendOutcome, Appended, BatchSender, ClickQuestion, ClickStore, TopQuestion};
 use store::postgres::Postgres;
 use store::sqlite::Sqlite;
 
@@ -19,6 +19,8 @@ pub const HOUR: i64 = 60 * MINUTE;
 pub const DAY: i64 = 24 * HOUR;
 /// The beginning of a day: 2026-11-01, 00:00 UTC.
 pub const START: i64 = 20_758 * DAY;
+/// A time when whatever began at [`START`] is packed.
+pub const LATER: i64 = START + 40 * DAY;
 pub const DOMAIN: DomainId = DomainId(3);
 
 /// A folder that goes when the test does.
@@ -104,6 +106,11 @@ pub fn each(case: impl Fn(&dyn ClickStore, &dyn ClickStore)) {
         let (one, other) = (db.open(), db.open());
         case(one.clicks(), other.clicks());
     }
+}
+
+/// The link of the domain with the most clicks of any kind between [`START`] and [`LATER`].
+pub fn most_clicked() -> TopQuestion {
+    TopQuestion { domain: DOMAIN, from: START, until: LATER, kinds: Kind::ALL.to_vec(), links: None, most: 1 }
 }
 
 /// A click of a person.

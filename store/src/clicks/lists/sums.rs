@@ -5,7 +5,7 @@ use super::{ListEntry, Sink};
 use crate::port::clicks::{LinkCount, TopAnswer};
 use link::Seq;
 use std::cmp::Reverse;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 
 /// Counts of uids in blocks below this are in an array; of those above, which only a store of that many changes has, in a map.
 const BLOCKS: u64 = (1 << 24) / BLOCK as u64;
@@ -43,7 +43,7 @@ impl UidCounts {
     /// Forgets all other links.
     pub fn keep(&mut self, links: &[Seq]) {
         let all = std::mem::take(self);
-        for &uid in links.iter().collect::<BTreeSet<_>>() {
+        for &uid in links {
             let block = all.blocks.get(uid as usize / BLOCK).map(|counts| counts[uid as usize % BLOCK]);
             let count = block.or_else(|| all.others.get(&uid).copied()).unwrap_or(0);
             self.others.insert(uid, count);
